@@ -1,0 +1,63 @@
+"""Errors that a user can act on: what, where, why, and what to do."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "DivergedError",
+    "IsthmusError",
+    "MissingDataError",
+    "RunError",
+]
+
+
+class IsthmusError(Exception):
+    """Base of every error that Isthmus raises on purpose.
+
+    Parameters
+    ----------
+    what
+        What went wrong, as one sentence without a full stop.
+    where
+        The file, row, column, byte or setting concerned.
+    why
+        The reason, where it is not plain from ``what``.
+    fix
+        What the user can do about it.
+
+    Examples
+    --------
+    >>> print(DataError("the file ends early", where="a.npy, byte 96", fix="copy it again"))
+    the file ends early
+      where: a.npy, byte 96
+      to do: copy it again
+    """
+
+    def __init__(self, what: str, *, where: str = "", why: str = "", fix: str = "") -> None:
+        self.what, self.where, self.why, self.fix = what, where, why, fix
+        lines = [what]
+        lines += [f"  where: {where}"] if where else []
+        lines += [f"  why:   {why}"] if why else []
+        lines += [f"  to do: {fix}"] if fix else []
+        super().__init__("\n".join(lines))
+
+
+class ConfigError(IsthmusError, ValueError):
+    """A setting, or a combination of settings, that can't work."""
+
+
+class DataError(IsthmusError, ValueError):
+    """A file or an array that is broken, hostile or of the wrong kind."""
+
+
+class MissingDataError(IsthmusError, FileNotFoundError):
+    """A data set or file that could not be found."""
+
+
+class RunError(IsthmusError, OSError):
+    """A run folder that is damaged, taken, or of a newer format."""
+
+
+class DivergedError(IsthmusError, ArithmeticError):
+    """Training whose loss became infinite or not a number."""

@@ -1,0 +1,91 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from isthmus.errors import RunError
+
+__all__ = ["read_json", "write_json", "write_text", "written_whole"]
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``; sync it and rename it there at the end.
+
+    When the block raises, or the disk fills, ``path`` keeps what it held before and the
+    temporary file is removed.
+
+    Raises
+    ------
+    RunError
+        If the file can't be written (no room, no permission, a missing folder).
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise RunError(
+            "the file could not be written; what was there before is unchanged",
+            where=str(path),
+            why=error.strerror or str(error),
+            fix="make room on the disk, or choose another folder with --out",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in ``folder`` durable, where the system allows a folder to be synced."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, whole or not at all; NaN and infinities are refused."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, limit: int = 64 << 20) -> dict[str, Any]:
+    """Read a JSON object of at most ``limit`` bytes.
+
+    Raises
+    ------
+    RunError
+        If the file is missing, too large, not JSON, or not an object.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size > limit:
+            raise RunError("the file is too large", where=str(path), why=f"{size} bytes > {limit}")
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise RunError("the file is missing", where=str(path)) from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RunError("the file is damaged: it is not JSON", where=str(path), why=str(error)) from error
+    if not isinstance(value, dict):
+        raise RunError("the file is damaged: it holds no JSON object", where=str(path))
+    return value
