@@ -1,0 +1,115 @@
+"""The L1 bottleneck: a charge on the activations that the decoder reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from isthmus.bottlenecks.base import Code, Waist, positive
+from isthmus.bottlenecks.control import Controller
+from isthmus.errors import ConfigError
+
+__all__ = ["L1", "L1Waist"]
+
+
+@dataclass(frozen=True)
+class L1:
+    """Charges ``weight * sum_j |a_j|`` of the very code that the decoder reads.
+
+    With "relu" the code has true zeros. Each pre-activation is brought to unit variance over
+    the data (a running estimate outside training) and only its bias is learned: otherwise the
+    encoder could shrink the code and the decoder magnify it, and the charge would fall without
+    a single activation less. With "sigmoid" the code lies in (0, 1) as in the course notes,
+    and never reaches zero.
+
+    The strength is given as a weight, or as a result: ``l0`` (mean number of active latents a
+    sample) or ``mean_activation``, met by a controller of the weight.
+    """
+
+    latent: int = 64
+    """Number of latents (the width of the code)."""
+    weight: float | None = None
+    """What the sum of activations is multiplied by; None where a result is asked for."""
+    l0: float | None = None
+    """Mean number of active latents a sample to reach (with "relu")."""
+    mean_activation: float | None = None
+    """Mean activation to reach."""
+    unit: Literal["relu", "sigmoid"] = "relu"
+    """"relu" (true zeros) or "sigmoid" (the course notes' code)."""
+
+    def __post_init__(self) -> None:
+        positive(latent=self.latent)
+        given = [v for v in (self.weight, self.l0, self.mean_activation) if v is not None]
+        if len(given) > 1:
+            raise ConfigError(
+                "ask for one of weight, l0 and mean_activation",
+                why="a result asked for sets the weight by itself",
+            )
+        if any(value < 0 for value in given):
+            raise ConfigError("weight, l0 and mean_activation can't be negative")
+        if self.l0 is not None and not 0 < self.l0 < self.latent:
+            raise ConfigError(f"l0 must lie between 0 and {self.latent} latents, not {self.l0}")
+        if self.l0 is not None and self.unit == "sigmoid":
+            raise ConfigError(
+                "a sigmoid code has no zeros to count", fix="ask for mean_activation, or use relu"
+            )
+
+    def build(self) -> L1Waist:
+        """Return the module."""
+        return L1Waist(self)
+
+
+class L1Waist(Waist):
+    """See :class:`L1`."""
+
+    def __init__(self, config: L1) -> None:
+        super().__init__()
+        self.config = config
+        self.latent = self.encoded = config.latent
+        self.threshold = 0.0 if config.unit == "relu" else 0.1
+        self.scale = nn.BatchNorm1d(config.latent, affine=False) if self._relu else None
+        self.bias = nn.Parameter(torch.zeros(config.latent)) if self._relu else None
+        target = config.l0 if config.l0 is not None else config.mean_activation
+        self.controller = None if target is None else Controller(1e-3, target)
+
+    @property
+    def _relu(self) -> bool:
+        return self.config.unit == "relu"
+
+    def embed(self, h: Tensor) -> Tensor:
+        """Return the activations (B, N)."""
+        if self.scale is None or self.bias is None:
+            return torch.sigmoid(h)
+        return torch.relu(self.scale(h) + self.bias)
+
+    def forward(
+        self,
+        h: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        inputs: Tensor | None = None,
+    ) -> Code:
+        """Return the code and its charge, (B,)."""
+        a = self.embed(h)
+        active = (a.detach() > self.threshold).sum(1).float().mean()
+        mean = a.detach().mean()
+        weight: Tensor | float = 1e-3 if self.config.weight is None else self.config.weight
+        if self.controller is not None:
+            weight = self.controller.weight.clone()
+            if self.training:
+                self.controller.step(mean if self.config.l0 is None else active)
+        logs = {"l0": active, "mean_activation": mean, "weight": torch.as_tensor(weight)}
+        return Code(a, None, weight * a.abs().sum(1), logs)
+
+    def describe(self) -> list[str]:
+        """Say what is charged, or what result the controller holds."""
+        if self.config.l0 is not None:
+            return [f"the L1 weight is adjusted until {self.config.l0:g} latents are active"]
+        if self.config.mean_activation is not None:
+            wanted = self.config.mean_activation
+            return [f"the L1 weight is adjusted until the mean activation is {wanted:g}"]
+        weight = 1e-3 if self.config.weight is None else self.config.weight
+        return [f"penalty is {weight:g} times the sum of a sample's activations"]
