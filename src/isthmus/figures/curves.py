@@ -184,7 +184,7 @@ def _values(
 
 def _finite(values: Column) -> np.ndarray:
     array = np.asarray(values)
-    return array[np.isfinite(array)]
+    return np.asarray(array[np.isfinite(array)])
 
 
 def _worth_drawing(columns: Mapping[str, np.ndarray], terms: Sequence[str]) -> list[str]:

@@ -216,6 +216,8 @@ def _apart(places: np.ndarray, least: float = 0.055) -> np.ndarray:
 
 
 def _legend(axes: Axes, names: list[str] | None) -> None:
+    from matplotlib.collections import PathCollection
+
     if names is None or len(set(names)) > _MOST_NAMED:
         return
     legend = axes.legend(
@@ -223,5 +225,6 @@ def _legend(axes: Axes, names: list[str] | None) -> None:
         ncols=1 if len(set(names)) <= 15 else 2,
     )  # fmt: skip
     for handle in legend.legend_handles:
-        handle.set_sizes([42.0])
-        handle.set_alpha(1.0)
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([42.0])
+            handle.set_alpha(1.0)

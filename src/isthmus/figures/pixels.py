@@ -56,7 +56,7 @@ def as_images(values: Any, name: str = "images", leading: int = 1) -> np.ndarray
             f"{name} must have the shape ({names}, C, H, W)", why=f"their shape is {array.shape}"
         )
     if array.shape[-3] not in (1, 3):
-        return array.mean(axis=-3, keepdims=True, dtype=np.float64)
+        return np.asarray(array.mean(axis=-3, keepdims=True, dtype=np.float64))
     return array
 
 
@@ -66,7 +66,7 @@ def nominal_range(values: np.ndarray) -> tuple[float, float]:
         return 0.0, 255.0
     low, high = float(values.min()), float(values.max())
     # Pixels that keep within [0, 1] are shown in [0, 1], so that pictures compare.
-    if 0 <= low and 0 < high <= 1:
+    if low >= 0 and 0 < high <= 1:
         return 0.0, 1.0
     return (low, high) if low < high else (low - 0.5, low + 0.5)
 

@@ -126,9 +126,9 @@ def pareto_front(points: np.ndarray) -> np.ndarray:
     ndarray
         ``(n,)`` booleans; equal points are on the front together.
     """
-    not_higher = (points[None] <= points[:, None]).all(axis=-1)
-    lower = (points[None] < points[:, None]).any(axis=-1)
-    return np.asarray(~(not_higher & lower).any(axis=1))
+    not_higher = np.all(points[None] <= points[:, None], axis=-1)
+    lower = np.any(points[None] < points[:, None], axis=-1)
+    return np.asarray(~np.any(not_higher & lower, axis=1))
 
 
 def _gather(
