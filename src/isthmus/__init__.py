@@ -1,5 +1,119 @@
-"""Isthmus: train autoencoders and make their latent space usable."""
+"""Isthmus: train autoencoders and make their latent space usable.
+
+Names are imported when they are first used, so that ``import isthmus`` is quick.
+
+Examples
+--------
+>>> import isthmus as im
+>>> digits = im.load("digits")
+>>> run = im.train(im.Autoencoder(digits.shape, bottleneck=im.Plain(latent=8)), digits, epochs=1)
+>>> run.model.encode(digits["test"].all()).shape[1]
+8
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from isthmus._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from isthmus.bottlenecks import (
+        FSQ,
+        L1,
+        VQ,
+        BatchTopK,
+        Contractive,
+        Gaussian,
+        KLSparse,
+        Plain,
+        TopK,
+    )
+    from isthmus.data import Dataset, Preprocessing, Samples, load
+    from isthmus.errors import IsthmusError
+    from isthmus.likelihoods import MSE, Bernoulli, Categorical, Cosine, Laplace
+    from isthmus.likelihoods import Gaussian as GaussianLikelihood
+    from isthmus.models import PRESETS, Autoencoder, Masking, Noise, preset
+    from isthmus.networks import MLP, Conv, Linear
+    from isthmus.runs import Evaluation, Run, evaluate, train
+    from isthmus.runs import open_run as open
+    from isthmus.training import History, Training
+
+_HOMES = {
+    "isthmus.bottlenecks": (
+        "FSQ",
+        "L1",
+        "VQ",
+        "BatchTopK",
+        "Contractive",
+        "Gaussian",
+        "KLSparse",
+        "Plain",
+        "TopK",
+    ),
+    "isthmus.data": ("Dataset", "Preprocessing", "Samples", "load"),
+    "isthmus.errors": ("IsthmusError",),
+    "isthmus.likelihoods": ("MSE", "Bernoulli", "Categorical", "Cosine", "Laplace"),
+    "isthmus.models": ("PRESETS", "Autoencoder", "Masking", "Noise", "preset"),
+    "isthmus.networks": ("MLP", "Conv", "Linear"),
+    "isthmus.runs": ("Evaluation", "Run", "evaluate", "train"),
+    "isthmus.training": ("History", "Training"),
+}
+_RENAMED = {
+    "GaussianLikelihood": ("isthmus.likelihoods", "Gaussian"),
+    "open": ("isthmus.runs", "open_run"),
+}
+
+__all__ = [
+    "FSQ",
+    "L1",
+    "MLP",
+    "MSE",
+    "PRESETS",
+    "VQ",
+    "Autoencoder",
+    "BatchTopK",
+    "Bernoulli",
+    "Categorical",
+    "Contractive",
+    "Conv",
+    "Cosine",
+    "Dataset",
+    "Evaluation",
+    "Gaussian",
+    "GaussianLikelihood",
+    "History",
+    "IsthmusError",
+    "KLSparse",
+    "Laplace",
+    "Linear",
+    "Masking",
+    "Noise",
+    "Plain",
+    "Preprocessing",
+    "Run",
+    "Samples",
+    "TopK",
+    "Training",
+    "__version__",
+    "evaluate",
+    "load",
+    "open",
+    "preset",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        home, there = _RENAMED[name]
+        return getattr(import_module(home), there)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

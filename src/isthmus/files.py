@@ -33,7 +33,7 @@ def written_whole(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise RunError(
@@ -85,7 +85,9 @@ def read_json(path: Path, limit: int = 64 << 20) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise RunError("the file is missing", where=str(path)) from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise RunError("the file is damaged: it is not JSON", where=str(path), why=str(error)) from error
+        raise RunError(
+            "the file is damaged: it is not JSON", where=str(path), why=str(error)
+        ) from error
     if not isinstance(value, dict):
         raise RunError("the file is damaged: it holds no JSON object", where=str(path))
     return value

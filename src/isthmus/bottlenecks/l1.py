@@ -40,6 +40,9 @@ class L1:
     unit: Literal["relu", "sigmoid"] = "relu"
     """"relu" (true zeros) or "sigmoid" (the course notes' code)."""
 
+    even: float = 1.0
+    """Charge of each latent by its use."""
+
     def __post_init__(self) -> None:
         positive(latent=self.latent)
         given = [v for v in (self.weight, self.l0, self.mean_activation) if v is not None]
@@ -65,6 +68,8 @@ class L1:
 class L1Waist(Waist):
     """See :class:`L1`."""
 
+    use: Tensor
+
     def __init__(self, config: L1) -> None:
         super().__init__()
         self.config = config
@@ -72,6 +77,7 @@ class L1Waist(Waist):
         self.threshold = 0.0 if config.unit == "relu" else 0.1
         self.scale = nn.BatchNorm1d(config.latent, affine=False) if self._relu else None
         self.bias = nn.Parameter(torch.zeros(config.latent)) if self._relu else None
+        self.register_buffer("use", torch.full((config.latent,), 0.5))
         target = config.l0 if config.l0 is not None else config.mean_activation
         self.controller = None if target is None else Controller(1e-3, target)
 
@@ -83,7 +89,7 @@ class L1Waist(Waist):
         """Return the activations (B, N)."""
         if self.scale is None or self.bias is None:
             return torch.sigmoid(h)
-        return torch.relu(self.scale(h) + self.bias)
+        return torch.relu(self.scale(h) + 2.5 * torch.tanh(self.bias / 2.5))
 
     def forward(
         self,
@@ -94,7 +100,11 @@ class L1Waist(Waist):
     ) -> Code:
         """Return the code and its charge, (B,)."""
         a = self.embed(h)
-        active = (a.detach() > self.threshold).sum(1).float().mean()
+        fires = (a.detach() > self.threshold).float().mean(0)
+        active = fires.sum()
+        if self.training:
+            self.use.lerp_(fires, 0.01)
+        share = (self.use / self.use.mean()).clamp(0, 10) ** self.config.even if self._relu else 1.0
         mean = a.detach().mean()
         weight: Tensor | float = 1e-3 if self.config.weight is None else self.config.weight
         if self.controller is not None:
@@ -102,7 +112,7 @@ class L1Waist(Waist):
             if self.training:
                 self.controller.step(mean if self.config.l0 is None else active)
         logs = {"l0": active, "mean_activation": mean, "weight": torch.as_tensor(weight)}
-        return Code(a, None, weight * a.abs().sum(1), logs)
+        return Code(a, None, weight * (share * a).abs().sum(1), logs)
 
     def describe(self) -> list[str]:
         """Say what is charged, or what result the controller holds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from isthmus.bottlenecks.balance import Balance
 from isthmus.bottlenecks.base import Code, Waist, positive
@@ -48,10 +48,12 @@ class TopKWaist(Waist):
         super().__init__()
         self.config = config
         self.latent = self.encoded = config.latent
+        self.scale = nn.BatchNorm1d(config.latent, affine=False)
         self.balance = Balance(config.latent, config.k / config.latent, config.balance)
 
     def embed(self, h: Tensor) -> Tensor:
         """Return the code (B, N) with at most k activations above zero in each row."""
+        h = self.scale(h)
         chosen = self.balance(h).topk(self.config.k, dim=1, sorted=False).indices
         return torch.zeros_like(h).scatter(1, chosen, h.gather(1, chosen).relu())
 

@@ -128,9 +128,7 @@ class VQWaist(Waist):
 
     @staticmethod
     def _pick(vectors: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-        rows = torch.randint(
-            len(vectors), (count,), generator=generator, device=vectors.device
-        )
+        rows = torch.randint(len(vectors), (count,), generator=generator, device=vectors.device)
         spread = 1e-3 * vectors.std().nan_to_num()
         noise = torch.randn(count, vectors.shape[1], generator=generator, device=vectors.device)
         return vectors[rows] + spread * noise

@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from isthmus.data.catalogue import CATALOGUE, Entry, Named, catalogue, fetch
     from isthmus.data.dataset import SPLITS, Dataset, Samples
-    from isthmus.data.describe import DataDescription, describe
+    from isthmus.data.describing import DataDescription, describe
     from isthmus.data.loading import READERS, load
+    from isthmus.data.named_sets import CATALOGUE, Entry, Named, catalogue, fetch
     from isthmus.data.options import LoadOptions
     from isthmus.data.preprocessing import METHODS, Preprocessing
 
@@ -35,10 +35,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "catalogue": ("CATALOGUE", "Entry", "Named", "catalogue", "fetch"),
     "dataset": ("SPLITS", "Dataset", "Samples"),
-    "describe": ("DataDescription", "describe"),
+    "describing": ("DataDescription", "describe"),
     "loading": ("READERS", "load"),
+    "named_sets": ("CATALOGUE", "Entry", "Named", "catalogue", "fetch"),
     "options": ("LoadOptions",),
     "preprocessing": ("METHODS", "Preprocessing"),
 }
@@ -49,3 +49,7 @@ def __getattr__(name: str) -> Any:
         if name in names:
             return getattr(import_module(f"isthmus.data.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isthmus.data.dataset import Dataset, Samples
 from isthmus.data.guards import Scan, constant_columns, refuse_bad, repeated_across, scan
-from isthmus.data.layout import Layout, arranged, integer_labels, named_labels
+from isthmus.data.layout import arranged, integer_labels, named_labels
 from isthmus.data.options import WHOLE, LoadOptions, Raw
 from isthmus.data.splits import carve, held_out_sizes
 from isthmus.errors import DataError
@@ -63,11 +63,11 @@ def assemble(raw: Raw, options: LoadOptions) -> Dataset:
         for name, layout in layouts.items()
     }
     for name, samples in parts.items():
-        if len(samples) < 2:
+        if len(samples) < (1 if name in ("validation", "test") else 2):
             raise DataError(
-                "there are fewer than 2 samples",
+                "there are fewer than 2 samples" if len(samples) else "there are no samples",
                 where=_where(raw, name),
-                why=f"{len(samples)} found; an autoencoder learns from differences",
+                why="an autoencoder learns from differences between samples",
             )
     checked = _checked(raw, parts, options)
     splits, split_notes = _split(checked.parts, raw.stratify, options)
@@ -97,7 +97,9 @@ def _numbered(raw: Raw) -> tuple[dict[str, Array | None], tuple[str, ...] | None
     given = {name: part.labels for name, part in raw.parts.items()}
     texts = {name: found for name, found in given.items() if found is not None}
     if texts and all(found.dtype.kind in "US" for found in texts.values()):
-        numbers, names = named_labels(np.concatenate([found.reshape(-1) for found in texts.values()]))
+        numbers, names = named_labels(
+            np.concatenate([found.reshape(-1) for found in texts.values()])
+        )
         start = 0
         for name, found in texts.items():
             given[name] = numbers[start : start + found.size]
@@ -122,14 +124,12 @@ def _checked(raw: Raw, parts: Mapping[str, Samples], options: LoadOptions) -> _C
         found = scans[name] = scan(samples)
         if not len(found.bad):
             continue
-        where, first_row = _where(raw, name), raw.parts[name].first_row
+        where = _where(raw, name)
         if not options.drop_bad_rows:
-            names = raw.feature_names
-            refuse_bad(found, where, first_row=first_row, feature_names=names, rows=len(samples))
+            refuse_bad(found, where, raw.parts[name].row_names, raw.feature_names, len(samples))
         rows = np.arange(len(samples.values)) if samples.rows is None else samples.rows
         kept[name] = replace(samples, rows=np.delete(rows, found.bad))
-        left = len(kept[name])
-        if left < 2:
+        if len(kept[name]) < 2:
             raise DataError("fewer than 2 rows are free of NaN and infinite values", where=where)
         notes.append(
             f"Left out {len(found.bad):,} of {len(samples):,} rows with NaN or infinite values"
@@ -184,11 +184,12 @@ def _nominal_range(kind: str, checked: _Checked) -> tuple[float, float] | None:
     low = min(found.low for found in checked.scans.values())
     high = max(found.high for found in checked.scans.values())
     whole = all(part.values.dtype.kind in "iu" for part in checked.parts.values())
-    if 0 <= low and high <= 1:
+    if low >= 0 and high <= 1:
         return 0.0, 1.0
-    if kind == "image" and -1 <= low and high <= 1:
+    if kind == "image" and low >= -1 and high <= 1:
         return -1.0, 1.0
-    return (0.0, 255.0) if kind == "image" and whole and 0 <= low and high <= 255 else None
+    bytes_wide = kind == "image" and whole and low >= 0 and 127 < high <= 255
+    return (0.0, 255.0) if bytes_wide else None
 
 
 def _check_bounds(raw: Raw, options: LoadOptions, scans: Mapping[str, Scan]) -> None:

@@ -253,7 +253,9 @@ class Dataset:
                 fix="scale the data to [0, 1], or give the range when loading",
             )
         splits = {
-            split: _binarised(part, self.range, [seed, SPLITS.index(split)], f"{self.name}, {split}")
+            split: _binarised(
+                part, self.range, [seed, SPLITS.index(split)], f"{self.name}, {split}"
+            )
             for split, part in self.splits.items()
         }
         note = f"Binarised once with seed {seed}: each value is a Bernoulli draw."
@@ -261,9 +263,7 @@ class Dataset:
         return replace(self, splits=splits, range=(0.0, 1.0), notes=notes)
 
 
-def _binarised(
-    part: Samples, bounds: tuple[float, float], seed: list[int], where: str
-) -> Samples:
+def _binarised(part: Samples, bounds: tuple[float, float], seed: list[int], where: str) -> Samples:
     """Draw one split; chunk by chunk, so that only the result is held whole."""
     generator = np.random.default_rng(seed)
     low, high = bounds

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from isthmus.data.dataset import Samples
 from isthmus.errors import DataError
 
-__all__ = ["Scan", "check_size", "constant_columns", "gigabytes", "refuse_bad", "repeated_across", "scan"]
+__all__ = [
+    "Scan",
+    "check_size",
+    "constant_columns",
+    "gigabytes",
+    "refuse_bad",
+    "repeated_across",
+    "scan",
+]
 
 Array = NDArray[Any]
 _HASHED_BYTES = 1 << 26
@@ -90,17 +98,22 @@ def scan(samples: Samples) -> Scan:
 
 
 def refuse_bad(
-    found: Scan, where: str, *, first_row: int, feature_names: Sequence[str] | None, rows: int
+    found: Scan,
+    where: str,
+    row_names: Array | None,
+    feature_names: Sequence[str] | None,
+    rows: int,
 ) -> None:
     """Raise :class:`DataError` that names the first NaN or infinite value, and how many."""
     if found.first is None:
         return
     row, column, word = found.first
     named = f" ({feature_names[column]})" if feature_names else ""
+    line = row if row_names is None else int(row_names[row])
     raise DataError(
         f"{found.count:,} value{'s are' if found.count > 1 else ' is'} NaN or infinite, "
         f"in {len(found.bad):,} of {rows:,} rows",
-        where=f"{where}, row {row + first_row}, column {column}{named} is the first: {word}",
+        where=f"{where}, row {line}, column {column}{named} is the first: {word}",
         why="one such value would make every loss NaN",
         fix="fill or remove them, or leave those rows out with drop_bad_rows=True",
     )

@@ -149,7 +149,7 @@ def integer_labels(labels: Array, length: int, *, where: str) -> Array:
 
 
 def named_labels(texts: Array) -> tuple[Array, tuple[str, ...]]:
-    """Number the distinct texts in sorted order; texts that are all whole numbers sort as such.
+    """Give the distinct texts numbers in sorted order; whole numbers sort as numbers.
 
     Returns
     -------

@@ -5,17 +5,42 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import ConfigError
 
-__all__ = ["WHOLE", "LoadOptions", "Part", "Raw", "Reader", "default_limit", "whole_if_alone"]
+__all__ = [
+    "SPLIT_WORDS",
+    "WHOLE",
+    "LoadOptions",
+    "Part",
+    "Raw",
+    "Reader",
+    "default_limit",
+    "whole_if_alone",
+]
 
 WHOLE = "whole"
 """The name of the only part of data that came without splits."""
+
+
+SPLIT_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "train": "train",
+        "training": "train",
+        "validation": "validation",
+        "valid": "validation",
+        "val": "validation",
+        "dev": "validation",
+        "test": "test",
+        "testing": "test",
+        "t10k": "test",
+    }
+)
+"""What people call splits, in folders, files and dicts, and which split is meant."""
 
 
 def default_limit() -> int:
@@ -104,8 +129,8 @@ class Part:
     """The file or name to show in messages."""
     rows: NDArray[Any] | None = None
     """Which rows of ``values`` belong; None: all."""
-    first_row: int = 0
-    """What people call the first row: 2 in a CSV file with a header, else 0."""
+    row_names: NDArray[Any] | None = None
+    """What people call each row, such as its line in a CSV file; None: its position from 0."""
 
 
 @dataclass(frozen=True)
@@ -156,5 +181,5 @@ class Reader(Protocol):
 
 
 def whole_if_alone(parts: Mapping[str, Part]) -> dict[str, Part]:
-    """Call a single part ``whole``, whatever split it came as, so that splits are carved from it."""
+    """Call a single part ``whole``, whatever split it came as: splits are carved from it."""
     return {WHOLE: next(iter(parts.values()))} if len(parts) == 1 else dict(parts)

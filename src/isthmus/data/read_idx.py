@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.guards import check_size
-from isthmus.data.options import WHOLE, LoadOptions, Part, Raw, whole_if_alone
+from isthmus.data.options import SPLIT_WORDS, WHOLE, LoadOptions, Part, Raw, whole_if_alone
 from isthmus.errors import DataError
 
 __all__ = ["IdxFile", "IdxFolder", "find_idx", "read_idx"]
@@ -23,7 +23,6 @@ Array = NDArray[Any]
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
 _IMAGES = re.compile(r"(?P<stem>.*images)[-.]idx(?P<axes>[2-4])-ubyte(\.gz)?", re.IGNORECASE)
-_PREFIXES = {"train": "train", "t10k": "test", "test": "test", "validation": "validation"}
 
 
 @dataclass(frozen=True)
@@ -237,8 +236,8 @@ class IdxFolder:
             match = _IMAGES.fullmatch(path.name)
             if not match:
                 continue
-            prefix = match["stem"].lower().removesuffix("images").rstrip("-_.")
-            split = _PREFIXES.get(prefix, WHOLE)
+            words = re.split(r"[-_. ]+", match["stem"].lower())
+            split = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), WHOLE)
             if split in parts:
                 if parts[split].where == str(path.with_suffix("")):
                     continue  # the same file, plain and compressed

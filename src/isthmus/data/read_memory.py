@@ -11,22 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.guards import check_size
-from isthmus.data.options import LoadOptions, Part, Raw, whole_if_alone
+from isthmus.data.options import SPLIT_WORDS, LoadOptions, Part, Raw, whole_if_alone
 from isthmus.errors import DataError
 
 __all__ = ["Memory"]
 
 Array = NDArray[Any]
-_SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def _torch() -> Any:
@@ -81,7 +71,7 @@ class Memory:
         """Read each entry of a dict as the split that its key names."""
         parts: dict[str, Part] = {}
         for key, value in source.items():
-            split = _SPLIT_NAMES.get(str(key).lower())
+            split = SPLIT_WORDS.get(str(key).lower())
             if split is None or split in parts or not _is_samples(value):
                 raise DataError(
                     "a dict of splits can't be read",
@@ -161,4 +151,16 @@ def _item(item: Any) -> tuple[Array, Any]:
     value = _array(item)
     if value.ndim == 3 and not _is_tensor(item) and value.shape[2] in (1, 3, 4):
         value = np.moveaxis(value, 2, 0)  # pictures as Pillow and NumPy hold them
-    return value, label.item() if hasattr(label, "item") else label
+    return value, label if label is None else _one_label(label)
+
+
+def _one_label(label: Any) -> Any:
+    """Return a label as a plain number or text."""
+    found = _array(label)
+    if found.size != 1:
+        raise DataError(
+            "the labels of the torch data set are not single numbers",
+            where=f"a label of shape {found.shape}",
+            fix="give class numbers, not one-hot rows",
+        )
+    return found.reshape(-1)[0].item()

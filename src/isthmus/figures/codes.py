@@ -79,10 +79,11 @@ def code_heatmap(codes: Any, n: int = 40) -> Picture:
     DataError
         If there are no codes, or they aren't finite numbers.
     """
-    values = as_matrix(codes)[: as_count(n, "n")]
-    figure = new_figure(7.0, min(5.0, 1.6 + 0.09 * len(values)))
-    table = draw_heatmap(figure.subplots(), values)
-    return Picture(figure, table, f"Heat map of {len(values)} codes: {_says(values)}.")
+    values = as_matrix(codes)
+    shown = values[: as_count(n, "n")]
+    figure = new_figure(7.0, min(5.0, 1.6 + 0.09 * len(shown)))
+    table = draw_heatmap(figure.subplots(), shown)
+    return Picture(figure, table, f"Heat map of {len(shown)} codes out of {_says(values)}.")
 
 
 @draws
@@ -280,8 +281,10 @@ def _says(values: np.ndarray) -> str:
     found = activity(values)
     if full_scale(values) == 0:
         return f"{found.samples:,} codes of {found.latents:,} latents, all exactly zero"
+    # A mean that is only rounding error is shown as the zero that it stands for.
+    mean = found.mean if abs(found.mean) > 1e-6 * found.full_scale else 0.0
     return (
         f"{found.samples:,} codes: L0 {plain(found.l0)} of {found.latents:,} latents "
-        f"(|value| > {NEAR_ZERO:.0%} of full scale), mean {plain(found.mean)}, "
+        f"(|value| > {NEAR_ZERO:.0%} of full scale), mean {plain(mean)}, "
         f"Hoyer {plain(found.hoyer)}, {found.dead:,} dead"
     )

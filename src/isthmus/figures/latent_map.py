@@ -167,7 +167,7 @@ def _draw_map(axes: Axes, map_: Projection, names: list[str] | None) -> None:
             0.0, -0.02 - 0.05 * line, note, transform=axes.transAxes, va="top", fontsize=9,
             color="#333333",
         )  # fmt: skip
-    if 1 < len(groups) <= _MOST_NAMED:
+    if 1 < len(groups) <= _MOST_NAMED and np.ptp(points, axis=0).any():
         _write_names(axes, points, groups)
 
 
@@ -197,7 +197,7 @@ def _write_names(axes: Axes, points: np.ndarray, groups: Mapping[str, np.ndarray
     for name, (x, y) in zip(groups, places, strict=True):
         axes.text(
             x, y, short(name, 14), ha="center", va="center", fontsize=12, fontweight="bold",
-            color=BLACK, path_effects=[withStroke(linewidth=3, foreground="white")],
+            color=BLACK, path_effects=[withStroke(linewidth=3, foreground="white")], in_layout=False,
         )  # fmt: skip
 
 

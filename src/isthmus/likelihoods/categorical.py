@@ -63,9 +63,7 @@ class CategoricalReadout(Readout):
 
     def describe(self) -> str:
         """Say what the distortion measures."""
-        return (
-            f"distortion is the cross-entropy over {self.config.levels} levels, summed, in nats"
-        )
+        return f"distortion is the cross-entropy over {self.config.levels} levels, summed, in nats"
 
     def check(self, x: Tensor) -> None:
         """Refuse values outside [0, 1]."""

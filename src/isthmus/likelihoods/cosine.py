@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional as F
 
+from isthmus.errors import ConfigError
 from isthmus.likelihoods.base import Readout
 
 __all__ = ["Cosine", "CosineReadout"]
@@ -22,6 +23,10 @@ class Cosine:
 
     concentration: float = 1.0
     """What the distance is multiplied by (kappa of the von Mises-Fisher distribution)."""
+
+    def __post_init__(self) -> None:
+        if not self.concentration > 0:
+            raise ConfigError(f"the concentration must be above 0, not {self.concentration}")
 
     @property
     def per_element(self) -> int:

@@ -118,7 +118,7 @@ class GaussianReadout(Readout):
     def _bounded(self) -> Tensor:
         if not isinstance(self.config.variance, str):
             return self.log_variance
-        # smooth, so that the gradient never vanishes at a clamp; exact to 1e-4 inside +-8
+        # smooth, so that the gradient never vanishes at a clamp; within 1 % of itself inside +-3
         return 20 * torch.tanh(self.log_variance / 20)
 
     def distortion(self, out: Tensor, x: Tensor) -> Tensor:
@@ -132,7 +132,8 @@ class GaussianReadout(Readout):
     @torch.no_grad()
     def _follow(self, error: Tensor) -> None:
         best = error.detach().mean().clamp_min(1e-8).log()
-        self.log_variance.copy_(20 * torch.atanh(best / 20))
+        # errors beyond the bound (data of huge scale) take the largest variance, not NaN
+        self.log_variance.copy_(20 * torch.atanh((best / 20).clamp_max(0.999)))
 
     def mean(self, out: Tensor) -> Tensor:
         """Return the mean: the output itself, or its sigmoid."""

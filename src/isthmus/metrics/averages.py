@@ -18,6 +18,7 @@ class SampleMeans:
 
     Examples
     --------
+    >>> import numpy as np
     >>> means = SampleMeans()
     >>> means.update({"loss": np.array([1.0, 1.0, 1.0])})
     >>> means.update({"loss": np.array([5.0])})

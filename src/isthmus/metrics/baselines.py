@@ -169,7 +169,8 @@ class PCABaseline:
         scales = self.eigenvalues[: len(rows)]
         noise = self.noise_variance(dims)
         # Below this a "variance" is what rounding left of a zero.
-        if min(float(scales[-1]), noise or np.inf) <= 1e-13 * self.total_variance:
+        least = float(scales[-1]) if len(rows) == self.mean.size else min(float(scales[-1]), noise)
+        if least <= 1e-13 * self.total_variance:
             raise ConfigError(
                 "probabilistic PCA needs noise, and these data leave none",
                 why=f"noise variance {noise:.3g} at {dims} dimensions",

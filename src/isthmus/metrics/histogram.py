@@ -72,8 +72,10 @@ class ValueHistogram:
         if not flat.size:
             return
         exponent = self._widen(self._needed(float(np.abs(flat).max())))
-        index = np.floor(np.ldexp(flat, -exponent)).astype(np.int64) + self._bins
-        self._counts += np.bincount(index, minlength=2 * self._bins)
+        index = np.floor(np.ldexp(flat, -exponent)).astype(np.int64)
+        # Beside huge values a tiny negative one underflows to -0; it still is left of zero.
+        index[flat < 0] = np.minimum(index[flat < 0], -1)
+        self._counts += np.bincount(index + self._bins, minlength=2 * self._bins)
 
     def _needed(self, largest: float) -> int:
         """Return the least e with largest < bins * 2^e (and, at the edge, -bins * 2^e too)."""
@@ -96,11 +98,12 @@ class ValueHistogram:
 
     def result(self) -> Histogram:
         """Return the counts so far, without the empty bins at either end."""
-        width = math.ldexp(1.0, self._exponent or 0)
         filled = np.flatnonzero(self._counts)
         if not filled.size:
             empty = np.zeros(1, dtype=np.int64)
-            return Histogram(np.array([0.0, width]), empty, self._zeros)
+            return Histogram(np.array([0.0, 1.0]), empty, self._zeros)
         first, last = int(filled[0]), int(filled[-1]) + 1
-        edges = as_float64((np.arange(first, last + 1) - self._bins) * width)
+        steps = np.arange(first - self._bins, last + 1 - self._bins, dtype=np.float64)
+        with np.errstate(over="ignore"):  # the last edge may be the infinity that it means
+            edges = np.asarray(np.ldexp(steps, self._exponent or 0))
         return Histogram(edges, self._counts[first:last].copy(), self._zeros)

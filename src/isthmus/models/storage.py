@@ -171,9 +171,7 @@ def _fill(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     if missing or unknown or wrong:
         name = (missing or unknown or wrong)[0]
         what = "is missing" if missing else "is not the model's" if unknown else "has another shape"
-        raise RunError(
-            f"the weights don't fit the configuration: {name} {what}", where=str(path)
-        )
+        raise RunError(f"the weights don't fit the configuration: {name} {what}", where=str(path))
     # a threshold that was never set is NaN by design; weights never are
     parameters = {name for name, _ in model.named_parameters()}
     for name in sorted(parameters & set(state)):
@@ -244,7 +242,7 @@ library_name: isthmus
 tags: [autoencoder, isthmus]
 ---
 
-# Autoencoder {'x'.join(map(str, model.shape))} to {model.latent}
+# Autoencoder {"x".join(map(str, model.shape))} to {model.latent}
 
 - network: `{model.network if model.network is not None else "the user's own halves"}`
 - bottleneck: `{model.bottleneck}`

@@ -28,9 +28,7 @@ def gaussian_waist(model: Autoencoder) -> GaussianWaist:
     return model.waist
 
 
-def log_weights(
-    model: Autoencoder, x: Tensor, samples: int, generator: torch.Generator
-) -> Tensor:
+def log_weights(model: Autoencoder, x: Tensor, samples: int, generator: torch.Generator) -> Tensor:
     """Return ``log p(x, z) - log q(z | x)`` for posterior draws z, (samples, B), in nats.
 
     Their log-mean-exp estimates the log-likelihood from below (Burda et al.,

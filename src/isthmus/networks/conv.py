@@ -43,6 +43,8 @@ class Conv:
         object.__setattr__(self, "channels", tuple(int(width) for width in self.channels))
         if not self.channels or any(width < 1 for width in self.channels):
             raise ConfigError(f"channels must be positive and not empty, not {self.channels}")
+        if self.hidden < 0:
+            raise ConfigError(f"hidden can't be negative, as {self.hidden} is")
         if self.kernel < 3 or self.kernel % 2 == 0:
             raise ConfigError(f"kernel must be odd and at least 3, not {self.kernel}")
 

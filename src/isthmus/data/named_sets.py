@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isthmus.data.digits import read_digits
-from isthmus.data.fetch import Checksum, Progress, RemoteFile, fetch_file
+from isthmus.data.fetching import Checksum, Progress, RemoteFile, fetch_file
 from isthmus.data.options import LoadOptions, Raw
 from isthmus.data.places import Place, is_offline, places
 from isthmus.data.read_idx import IdxFolder, find_idx
 from isthmus.errors import ConfigError, MissingDataError
 
-__all__ = ["CATALOGUE", "Entry", "Named", "catalogue", "entry_called", "fetch"]
+__all__ = ["CATALOGUE", "Entry", "Named", "catalogue", "entry_called", "fetch", "read_named"]
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def fetch(
     entries: tuple[Entry, ...] = CATALOGUE,
     timeout: float = 30.0,
 ) -> Path:
-    """Fetch a named set into the user's cache; files that are there already are kept.
+    """Fetch a named set into the user's cache, unless it is complete in one of its places.
 
     Parameters
     ----------
@@ -184,6 +184,9 @@ def fetch(
     entry = entry_called(name, entries)
     if not entry.files:
         raise ConfigError(f"{name} comes with scikit-learn; there is nothing to fetch")
+    place = _found(entry)
+    if place is not None and place.folder is not None:
+        return place.folder
     _, cache = places(name)
     folder = cache.folder or Path()
     lacking = entry.missing(folder)
@@ -197,9 +200,7 @@ def fetch(
     return folder
 
 
-def read_named(
-    entry: Entry, options: LoadOptions, progress: Progress | None = None
-) -> Raw:
+def read_named(entry: Entry, options: LoadOptions, progress: Progress | None = None) -> Raw:
     """Find a named set, fetch it if it must be, and read it.
 
     Raises

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
-import os
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from isthmus.errors import DataError, MissingDataError
+from isthmus.errors import DataError, MissingDataError, RunError
 
 __all__ = ["Checksum", "Progress", "RemoteFile", "fetch_file"]
 
@@ -100,12 +100,13 @@ def fetch_file(
     DataError
         If the file is larger than it may be, or its checksum is wrong (it is deleted then).
     """
-    folder.mkdir(parents=True, exist_ok=True)
     failures: list[str] = []
     wrong: DataError | None = None
     for base in bases:
         try:
             return _from_one(file, base + file.name, folder, progress, timeout)
+        except RunError:
+            raise  # our own disk, not the server
         except DataError as error:
             wrong = error
             failures.append(f"{base}: {error.what}")
@@ -151,7 +152,7 @@ def _from_one(
             why=f"{file.checksum.algorithm} is {found}, not {file.checksum.digest}",
             fix="try again; if it happens twice, the server or something on the way changes it",
         )
-    os.replace(partial, target)
+    partial.replace(target)
     return target
 
 
@@ -173,20 +174,46 @@ def _download(
         total = done + int(length) if length and length.isdecimal() else None
         if total is not None and total > file.most:
             raise _too_large(file, url, total)
-        with partial.open("ab" if continues else "wb") as handle:
+        with _appending(partial, fresh=not continues) as append:
             while block := answer.read(_BLOCK):
                 done += len(block)
                 if done > file.most:
-                    handle.close()
                     partial.unlink()
                     raise _too_large(file, url, done)
-                handle.write(block)
+                append(block)
                 if progress is not None:
                     progress(file.name, done, total)
     if total is not None and done < total:
         raise http.client.HTTPException(
             f"the connection ended after {done:,} of {total:,} bytes; they are kept"
         )
+
+
+@contextlib.contextmanager
+def _appending(partial: Path, *, fresh: bool) -> Iterator[Callable[[bytes], object]]:
+    """Yield a function that writes to ``partial``; a full disk is told from a lost connection."""
+
+    def failed(error: OSError) -> RunError:
+        return RunError(
+            "what was fetched could not be written",
+            where=str(partial),
+            why=error.strerror or str(error),
+            fix="make room on the disk, or choose another cache with ISTHMUS_HOME",
+        )
+
+    def append(block: bytes) -> None:
+        try:
+            handle.write(block)
+        except OSError as error:
+            raise failed(error) from error
+
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        handle = partial.open("wb" if fresh else "ab", buffering=0)
+    except OSError as error:
+        raise failed(error) from error
+    with handle:
+        yield append
 
 
 def _starts_at(content_range: str | None, have: int) -> bool:

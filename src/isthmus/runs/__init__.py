@@ -1,0 +1,26 @@
+"""Runs: the folder of one trained model, and everything that is done with it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from isthmus.runs.evaluation import Evaluation, SplitMetrics, evaluate
+    from isthmus.runs.run import Run, open_run
+    from isthmus.runs.training import train
+
+__all__ = ["Evaluation", "Run", "SplitMetrics", "evaluate", "open_run", "train"]
+
+_HOMES = {
+    "evaluation": ("Evaluation", "SplitMetrics", "evaluate"),
+    "run": ("Run", "open_run"),
+    "training": ("train",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"isthmus.runs.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

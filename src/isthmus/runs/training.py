@@ -1,0 +1,252 @@
+"""From data and a model to a run: train, measure, draw, write."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from isthmus.configs import validated
+from isthmus.data import Dataset, Preprocessing, load
+from isthmus.errors import ConfigError, RunError
+from isthmus.files import read_json
+from isthmus.models import storage
+from isthmus.models.autoencoder import Autoencoder
+from isthmus.models.presets import Preset, preset
+from isthmus.runs.evaluation import Evaluation, evaluate
+from isthmus.runs.identity import fingerprint
+from isthmus.runs.run import DataOrigin, Run, claim, prepared
+from isthmus.training import Fitted, History, Plan, Training, Watch, fit, plan
+from isthmus.training.progress import lines_to
+
+__all__ = ["Job", "job_for", "train"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A training that is ready to start."""
+
+    model: Autoencoder
+    """The model, its preprocessing learned on the training split."""
+    dataset: Dataset
+    """The data as the training sees them."""
+    training: Training
+    """The settings."""
+    origin: DataOrigin
+    """Where the data came from."""
+    preset: str
+    """Name of the preset, or "custom"."""
+
+    def plan(self) -> Plan:
+        """Say what the training would do; nothing is changed."""
+        return plan(self.model, self.dataset, self.training)
+
+    def run(self, history: History | None = None, folder: Path | None = None) -> Run:
+        """Return the run, so far without numbers."""
+        return Run(
+            self.model,
+            history or History(),
+            {},
+            self.training,
+            self.origin,
+            preset=self.preset,
+            folder=folder,
+            dataset=self.dataset,
+        )
+
+
+def job_for(
+    model: Autoencoder | Preset | str,
+    data: object,
+    *,
+    preprocess: str = "auto",
+    load_options: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Job:
+    """Put model, data and settings together.
+
+    Parameters
+    ----------
+    model
+        A model, a preset, or a preset's name.
+    data
+        Anything that ``isthmus.load`` takes.
+    preprocess
+        How raw values are scaled: "auto", "unit", "standardise", "centre" or "none"; learned on
+        the training split and stored with the model. A model that brings its own keeps it.
+    load_options
+        Options of ``isthmus.load``.
+    settings
+        Fields of :class:`~isthmus.training.Training`; with a preset, of its parts too.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown or doesn't fit.
+    """
+    load_options = dict(load_options or {})
+    chosen = preset(model) if isinstance(model, str) else model
+    rest = dict(settings)
+    if isinstance(chosen, Preset):
+        chosen, rest = chosen.with_settings(rest)
+        rest = dict(chosen.training) | rest
+    training = _training(rest, chosen)
+    dataset = prepared(load(data, **load_options), training)
+    scaling = Preprocessing.fit(dataset["train"], dataset.kind, preprocess, range=dataset.range)
+    if isinstance(chosen, Preset):
+        built = chosen.model(dataset.shape, scaling.output_range, training.seed)
+        built.preprocessing, name = scaling, chosen.name
+    else:
+        built, name = chosen, "custom"
+        if built.preprocessing.method == "none" and preprocess != "none":
+            built.preprocessing = scaling
+    named = data if isinstance(data, str | PathLike) else None
+    origin = DataOrigin(
+        name=dataset.name,
+        source=_source(named),
+        options=load_options if named is not None else {},
+        samples={split: len(part) for split, part in dataset.splits.items()},
+        fingerprint=fingerprint(dataset),
+    )
+    return Job(built, dataset, training, origin, name)
+
+
+def _training(settings: Mapping[str, Any], chosen: Autoencoder | Preset) -> Training:
+    try:
+        return validated(Training, settings)
+    except ConfigError as error:
+        if not error.what.startswith("Training has no setting") or not isinstance(chosen, Preset):
+            raise
+        parts = (chosen.network, chosen.bottleneck, chosen.likelihood, chosen.corruption)
+        names = [f.name for part in parts if part is not None for f in dataclasses.fields(part)]
+        unknown = error.what.split("'")[1]
+        raise ConfigError(
+            f"the preset {chosen.name!r} has no setting {unknown!r}",
+            why=f"its own: {', '.join(names)}; {error.why.replace('it has', 'of training')}",
+        ) from error
+
+
+def _source(given: str | PathLike[str] | None) -> str | None:
+    """Return a name as it is and a path in full, so that a run finds its data from anywhere."""
+    if given is None:
+        return None
+    path = Path(given)
+    return str(path.resolve()) if path.exists() else str(given)
+
+
+def train(
+    model: Autoencoder | Preset | str,
+    data: object,
+    *,
+    out: str | PathLike[str] | None = None,
+    resume: bool = False,
+    progress: bool | Watch = False,
+    figures: bool = True,
+    preprocess: str = "auto",
+    load_options: Mapping[str, Any] | None = None,
+    evaluation: Evaluation | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a model, measure it on every split, and return the run.
+
+    Parameters
+    ----------
+    model
+        A model (trained in place), a preset, or a preset's name.
+    data
+        A named set, a path, an array, a torch Dataset, or what ``isthmus.load`` returned.
+    out
+        Folder for the run; None writes nothing (``run.save`` can do so later).
+    resume
+        Go on from the checkpoint in ``out``.
+    progress
+        True for a line an epoch on standard error, or a function that is told.
+    figures
+        Whether figures are written into the run's folder.
+    preprocess, load_options, settings
+        See :func:`job_for`.
+    evaluation
+        How to measure; by default with the settings' binarisation.
+
+    Raises
+    ------
+    ConfigError, DataError, MissingDataError
+        If settings or data are at fault.
+    RunError
+        If the folder is taken, or can't be resumed.
+    DivergedError
+        If the loss becomes infinite or not a number.
+
+    Examples
+    --------
+    >>> run = train("linear", "digits", epochs=1, latent=8)
+    >>> run.model.latent, len(run.history), sorted(run.metrics)
+    (8, 1, ['test', 'train', 'validation'])
+    """
+    job = job_for(model, data, preprocess=preprocess, load_options=load_options, **settings)
+    return carry_out(
+        job,
+        Path(out) if out is not None else None,
+        resume=resume,
+        watch=lines_to() if progress is True else (progress or None),
+        figures=figures,
+        evaluation=evaluation,
+    )
+
+
+def carry_out(
+    job: Job,
+    folder: Path | None,
+    *,
+    resume: bool = False,
+    watch: Watch | None = None,
+    figures: bool = True,
+    evaluation: Evaluation | None = None,
+) -> Run:
+    """Do what a job says: claim the folder, train, measure, write; see :func:`train`."""
+    if folder is not None and resume:
+        _same(job, folder)
+    elif folder is not None:
+        claim(folder)
+        job.run().write_config(folder)
+    checkpoints = folder / "checkpoints" if folder is not None else None
+    fitted: Fitted = fit(
+        job.model, job.dataset, job.training, checkpoints=checkpoints, resume=resume, watch=watch
+    )
+    run = job.run(fitted.history, folder)
+    options = evaluation or Evaluation(binarise=job.training.binarise)
+    run.metrics = evaluate(job.model, job.dataset, options)
+    if folder is not None:
+        run.write_results(folder, figures=figures)
+    return run
+
+
+def _same(job: Job, folder: Path) -> None:
+    """Refuse to resume with another model, other settings or other data.
+
+    Raises
+    ------
+    RunError
+        If the folder holds no such run.
+    """
+    if not (folder / storage.CONFIG).is_file():
+        raise RunError("there is no run to resume", where=str(folder), fix="leave --resume off")
+    before = read_json(folder / storage.CONFIG)
+    now = {
+        "model": storage.model_config(job.model),
+        "training": dataclasses.asdict(job.training),
+        "data": {"fingerprint": job.origin.fingerprint},
+    }
+    for part, values in now.items():
+        held = before.get(part, {})
+        for key, value in values.items():
+            plain = list(value) if isinstance(value, tuple) else value
+            if held.get(key) != plain:
+                raise RunError(
+                    f"this run was started with another {part} {key}",
+                    where=str(folder / storage.CONFIG),
+                    why=f"{held.get(key)!r} then, {plain!r} now",
+                    fix="resume with the settings it was started with, or give another --out",
+                )
