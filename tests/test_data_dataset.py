@@ -1,5 +1,6 @@
 """Samples and data sets: what a batch is, what a split is, what is refused."""
 
+import copy
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.data import Dataset, Samples
+from isthmus.data import Dataset, Samples, load
 from isthmus.errors import ConfigError, DataError
 
 
@@ -83,8 +84,14 @@ def test_splits_are_shown_in_their_order_and_unknown_ones_are_named():
     assert "test" in data
     with pytest.raises(ConfigError, match="choose one of: train, validation, test"):
         data["holdout"]
-    with pytest.raises(TypeError):
-        data.splits["train"] = data["test"]
+    assert repr(data) == "Dataset('arrays', vector (2,), train 6, validation 3, test 2)"
+    assert repr(data["test"]) == "Samples(2 of shape (2,), float32)"
+
+
+def test_a_data_set_can_be_sent_to_another_process():
+    data = load(np.random.default_rng(0).random((20, 3)))
+    there = copy.deepcopy(data)
+    assert torch.equal(there["test"].all(), data["test"].all())
 
 
 def test_splits_of_different_shapes_are_refused():
@@ -145,7 +152,9 @@ def test_binarising_needs_a_range_and_values_inside_it():
 
 
 def test_importing_the_package_loads_no_heavy_library():
-    code = "import sys, isthmus.data; print(sorted({'torch', 'numpy', 'sklearn'} & set(sys.modules)))"
+    code = (
+        "import sys, isthmus.data; print(sorted({'torch', 'numpy', 'sklearn'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -86,7 +86,9 @@ def test_all_constant_data_stay_finite_by_every_method():
 def test_streaming_agrees_with_one_pass_far_from_zero(monkeypatch):
     values = np.random.default_rng(1).normal(1000.0, 0.5, (997, 3))
     samples = Samples(values)
-    monkeypatch.setattr(Samples, "chunks", lambda self: (values[i : i + 10] for i in range(0, 997, 10)))
+    monkeypatch.setattr(
+        Samples, "chunks", lambda self: (values[i : i + 10] for i in range(0, 997, 10))
+    )
     p = Preprocessing.fit(samples, "table")
     assert torch.allclose(p.scale, torch.tensor(values.std(0)).float(), rtol=1e-6)
     assert torch.allclose(p.shift, torch.tensor(values.mean(0)).float(), rtol=1e-7)

@@ -43,7 +43,11 @@ def random_pair(likelihood, shape=(2, 3, 4), batch=3, seed=0):
     """A decoder's output and samples in the likelihood's support."""
     generator = torch.Generator().manual_seed(seed)
     out = torch.randn(
-        batch, likelihood.per_element * shape[0], *shape[1:], generator=generator, dtype=torch.double
+        batch,
+        likelihood.per_element * shape[0],
+        *shape[1:],
+        generator=generator,
+        dtype=torch.double,
     )
     x = torch.rand(batch, *shape, generator=generator, dtype=torch.double)
     return out, x

@@ -104,6 +104,7 @@ def test_wide_samples_use_a_seeded_subset():
     exact, full = PCABaseline.fit(x, 3), fit(x)
     assert not full.exact
     assert full.total_variance == pytest.approx(exact.total_variance)
+    assert fit(x, dims=1).total_variance == pytest.approx(exact.total_variance)
     np.testing.assert_allclose(full.mean, exact.mean)
     np.testing.assert_allclose(full.components, exact.components, atol=1e-3)
     np.testing.assert_allclose(full.eigenvalues, exact.eigenvalues[:3], rtol=1e-3)

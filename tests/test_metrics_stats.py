@@ -62,6 +62,7 @@ def test_differs_of_seeds_that_agree_or_are_too_few():
     certain = differs([1.0, 1.0], [2.0, 2.0])
     assert (certain.differs, certain.p_value, certain.low) == (True, 0, -1)
     assert differs([0.0, 0.0], [0.0, 0.0]).p_value == 1
+    assert differs([0.0, 0.0], [0.0, 1e-99]).differs is False  # squares of variances underflow
     unknown = differs([1.0], [2.0, 3.0])
     assert (unknown.gap, unknown.differs, unknown.p_value) == (-1.5, None, None)
 
@@ -75,9 +76,7 @@ def test_compare_all_corrects_for_many_pairs():
         "far": [50.0, 51.0, 52.0],
         "one": [7.0],
     }
-    confidence = (
-        1 - p * 1.5
-    )  # alone the pair differs; among three pairs of which two are certain, it does
+    confidence = 1 - p * 1.5  # alone "a" and "b" differ
     rows = {(row.a, row.b): row for row in compare_all(values, confidence)}
     assert list(rows) == [
         ("a", "b"), ("a", "far"), ("a", "one"), ("b", "far"), ("b", "one"), ("far", "one"),
@@ -92,6 +91,17 @@ def test_compare_all_corrects_for_many_pairs():
     rows = {(row.a, row.b): row for row in compare_all(near, confidence)}
     assert rows["a", "b"].difference.differs is True
     assert rows["a", "b"].differs is False
+
+
+def test_compare_all_stops_at_the_first_pair_that_fails():
+    # Three pairs with p about .003, .03 and .04 against .05/3, .05/2 and .05: the second fails,
+    # so the third does not count either.
+    base = np.array([0.0, 1.0, 2.0])
+    rows = compare_all({"a": base, "b": base + 2.693, "c": base - 2.449})
+    np.testing.assert_allclose(
+        [row.difference.p_value for row in rows], [0.03, 0.04, 0.0032], atol=5e-4
+    )
+    assert [row.differs for row in rows] == [False, False, True]
 
 
 def test_compare_all_rarely_calls_noise_a_difference():

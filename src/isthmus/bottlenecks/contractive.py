@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from isthmus.bottlenecks.base import Code, Waist, positive
+from isthmus.errors import ConfigError
 
 __all__ = ["Contractive", "ContractiveWaist", "jacobian_norm"]
 
@@ -32,6 +33,8 @@ class Contractive:
 
     def __post_init__(self) -> None:
         positive(latent=self.latent, probes=self.probes)
+        if self.weight < 0:
+            raise ConfigError(f"the weight can't be negative, as {self.weight} is")
 
     def build(self) -> ContractiveWaist:
         """Return the module."""

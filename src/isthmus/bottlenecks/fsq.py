@@ -62,7 +62,8 @@ class FSQWaist(Waist):
     def _bounded(self, h: Tensor) -> Tensor:
         """Return values that round to ``levels`` whole numbers, in float32."""
         half = (self.config.levels - 1) / 2 * (1 + 1e-3)
-        shift = math.atanh(self._offset / half) if self._offset else 0.0
+        # the paper's shift keeps zero at zero; with two levels it would lie where tanh is flat
+        shift = math.atanh(self._offset / half) if self._offset and half > 1 else 0.0
         return half * torch.tanh(h.float() + shift) - self._offset
 
     def forward(

@@ -31,7 +31,7 @@ class KLSparse:
     """Number of latents (the width of the code)."""
     target: float = 0.05
     """Mean activation of each latent to reach."""
-    weight: float | None = None
+    weight: float | None = 1.0
     """What the sum of divergences is multiplied by; None: adjusted by a controller until the
     latents' mean activations lie within ``tolerance`` of the target."""
     tolerance: float = 0.03

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from isthmus.bottlenecks.base import Code, Waist, positive
 from isthmus.bottlenecks.control import Controller
+from isthmus.bottlenecks.scale import Scale
 from isthmus.errors import ConfigError
 
 __all__ = ["L1", "L1Waist"]
@@ -17,13 +18,18 @@ __all__ = ["L1", "L1Waist"]
 
 @dataclass(frozen=True)
 class L1:
-    """Charges ``weight * sum_j |a_j|`` of the very code that the decoder reads.
+    """Charges ``weight * sum_j u_j |a_j|`` of the very code that the decoder reads.
 
-    With "relu" the code has true zeros. Each pre-activation is brought to unit variance over
-    the data (a running estimate outside training) and only its bias is learned: otherwise the
-    encoder could shrink the code and the decoder magnify it, and the charge would fall without
-    a single activation less. With "sigmoid" the code lies in (0, 1) as in the course notes,
-    and never reaches zero.
+    With "relu" the code has true zeros, and two things keep the charge honest and the latents
+    alive. Each pre-activation is brought to unit variance over the data (a running estimate
+    outside training) and only its bias is learned: otherwise the encoder could shrink the code
+    and the decoder magnify it, and the charge would fall without a single activation less. And
+    ``u_j`` is the latent's firing rate over the mean rate, as in iteratively reweighted L1
+    (Candes, Wakin and Boyd, arXiv:0711.1612, with use in place of size), while a latent that
+    hardly fires has its bias lifted until it does: a plain L1 charge leaves most latents dead.
+
+    With "sigmoid" the code lies in (0, 1) as in the course notes, never reaches zero, and
+    ``u_j`` is 1.
 
     The strength is given as a weight, or as a result: ``l0`` (mean number of active latents a
     sample) or ``mean_activation``, met by a controller of the weight.
@@ -39,9 +45,10 @@ class L1:
     """Mean activation to reach."""
     unit: Literal["relu", "sigmoid"] = "relu"
     """"relu" (true zeros) or "sigmoid" (the course notes' code)."""
-
     even: float = 1.0
-    """Charge of each latent by its use."""
+    """Power to which a latent's relative use is raised in its charge; 0 charges all alike."""
+    floor: float = 0.02
+    """Firing rate below which a latent's bias is lifted; 0 for none."""
 
     def __post_init__(self) -> None:
         positive(latent=self.latent)
@@ -51,8 +58,8 @@ class L1:
                 "ask for one of weight, l0 and mean_activation",
                 why="a result asked for sets the weight by itself",
             )
-        if any(value < 0 for value in given):
-            raise ConfigError("weight, l0 and mean_activation can't be negative")
+        if any(value < 0 for value in (*given, self.even, self.floor)):
+            raise ConfigError("the settings of an L1 charge can't be negative")
         if self.l0 is not None and not 0 < self.l0 < self.latent:
             raise ConfigError(f"l0 must lie between 0 and {self.latent} latents, not {self.l0}")
         if self.l0 is not None and self.unit == "sigmoid":
@@ -69,17 +76,20 @@ class L1Waist(Waist):
     """See :class:`L1`."""
 
     use: Tensor
+    lift: Tensor
+    size: Tensor
 
     def __init__(self, config: L1) -> None:
         super().__init__()
         self.config = config
         self.latent = self.encoded = config.latent
-        self.threshold = 0.0 if config.unit == "relu" else 0.1
-        self.scale = nn.BatchNorm1d(config.latent, affine=False) if self._relu else None
+        self.threshold = 0.0 if self._relu else 0.1
+        self.scale = Scale(config.latent) if self._relu else None
         self.bias = nn.Parameter(torch.zeros(config.latent)) if self._relu else None
         self.register_buffer("use", torch.full((config.latent,), 0.5))
+        self.register_buffer("lift", torch.zeros(config.latent))
         target = config.l0 if config.l0 is not None else config.mean_activation
-        self.controller = None if target is None else Controller(1e-3, target)
+        self.controller = None if target is None else Controller(1e-4, target)
 
     @property
     def _relu(self) -> bool:
@@ -87,9 +97,16 @@ class L1Waist(Waist):
 
     def embed(self, h: Tensor) -> Tensor:
         """Return the activations (B, N)."""
-        if self.scale is None or self.bias is None:
+        if not self._relu:
             return torch.sigmoid(h)
-        return torch.relu(self.scale(h) + 2.5 * torch.tanh(self.bias / 2.5))
+        a = torch.relu(h + self.lift)
+        size = self.size
+        if self.training:
+            now = (a.square().mean(0) + 1e-6).sqrt()
+            with torch.no_grad():
+                self.size.lerp_(now, 0.02)
+            size = self.size.clone() + (now - now.detach())
+        return a / size.clamp_min(1e-3)
 
     def forward(
         self,
@@ -101,18 +118,29 @@ class L1Waist(Waist):
         """Return the code and its charge, (B,)."""
         a = self.embed(h)
         fires = (a.detach() > self.threshold).float().mean(0)
-        active = fires.sum()
-        if self.training:
-            self.use.lerp_(fires, 0.01)
-        share = (self.use / self.use.mean()).clamp(0, 10) ** self.config.even if self._relu else 1.0
         mean = a.detach().mean()
         weight: Tensor | float = 1e-3 if self.config.weight is None else self.config.weight
         if self.controller is not None:
             weight = self.controller.weight.clone()
-            if self.training:
-                self.controller.step(mean if self.config.l0 is None else active)
-        logs = {"l0": active, "mean_activation": mean, "weight": torch.as_tensor(weight)}
-        return Code(a, None, weight * (share * a).abs().sum(1), logs)
+        charged = a.abs() * self._relative_use()
+        if self.training:
+            self._follow(fires)
+            if self.controller is not None:
+                self.controller.step(mean if self.config.l0 is None else fires.sum())
+        logs = {"l0": fires.sum(), "mean_activation": mean, "weight": torch.as_tensor(weight)}
+        return Code(a, None, weight * charged.sum(1), logs)
+
+    def _relative_use(self) -> Tensor:
+        if not self._relu or not self.config.even:
+            return torch.ones_like(self.use)
+        return (self.use / self.use.mean().clamp_min(1e-6)).clamp_max(10) ** self.config.even
+
+    @torch.no_grad()
+    def _follow(self, fires: Tensor) -> None:
+        self.use.lerp_(fires, 0.01)
+        if self._relu and self.config.floor:
+            lack = (self.config.floor - self.use) / self.config.floor
+            self.lift.add_(0.01 * lack.clamp_min(0))
 
     def describe(self) -> list[str]:
         """Say what is charged, or what result the controller holds."""

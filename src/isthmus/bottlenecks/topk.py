@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from isthmus.bottlenecks.balance import Balance
 from isthmus.bottlenecks.base import Code, Waist, positive
+from isthmus.bottlenecks.scale import Scale
 from isthmus.errors import ConfigError
 
 __all__ = ["TopK", "TopKWaist"]
@@ -48,7 +49,7 @@ class TopKWaist(Waist):
         super().__init__()
         self.config = config
         self.latent = self.encoded = config.latent
-        self.scale = nn.BatchNorm1d(config.latent, affine=False)
+        self.scale = Scale(config.latent)
         self.balance = Balance(config.latent, config.k / config.latent, config.balance)
 
     def embed(self, h: Tensor) -> Tensor:

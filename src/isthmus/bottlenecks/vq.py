@@ -20,7 +20,7 @@ class VQ:
     """Quantises groups of latents to the nearest entries of one learned codebook.
 
     The code is the entries themselves, with a straight-through gradient; the encoder is held
-    to them by ``commitment * ||h - entry||^2`` summed over latents. The codebook follows the
+    to them by ``commitment * (h - entry)^2`` averaged over latents. The codebook follows the
     exponential moving averages of the vectors assigned to it; it starts as a sample of the
     first batch, and entries that fall out of use are replaced by vectors of the current one.
     Source: van den Oord et al., "Neural discrete representation learning", arXiv:1711.00937,
@@ -37,7 +37,7 @@ class VQ:
     codebook: int = 256
     """Number of entries."""
     commitment: float = 0.25
-    """Weight of the distance between the encoder's output and its entries."""
+    """Weight of the mean squared distance between the encoder's output and its entries."""
     memory: float = 0.99
     """Share of the moving averages kept at each step."""
     revive_below: float = 0.05
@@ -47,6 +47,8 @@ class VQ:
         positive(latent=self.latent, groups=self.groups)
         if self.codebook < 2:
             raise ConfigError(f"a codebook needs at least 2 entries, not {self.codebook}")
+        if self.commitment < 0 or not 0 <= self.memory < 1:
+            raise ConfigError("commitment can't be negative, and memory must be in [0, 1)")
         if self.latent % self.groups:
             raise ConfigError(f"{self.latent} latents can't be cut into {self.groups} equal groups")
 
@@ -98,7 +100,7 @@ class VQWaist(Waist):
         z = self.entries[numbers].flatten(1).to(h.dtype)
         if self.training:
             self._follow(vectors, numbers.flatten(), generator)
-        commitment = self.config.commitment * (h - z).square().sum(1)
+        commitment = self.config.commitment * (h - z).square().mean(1)
         use = F.one_hot(numbers, self.config.codebook).float().mean((0, 1))
         perplexity = torch.special.entr(use).sum().exp()
         rate = h.new_full((h.shape[0],), self.config.groups * math.log(self.config.codebook))
@@ -107,7 +109,10 @@ class VQWaist(Waist):
     @torch.no_grad()
     def _start(self, vectors: Tensor, generator: torch.Generator | None) -> None:
         self.entries.copy_(self._pick(vectors, len(self.entries), generator))
-        self.sums.copy_(self.entries)
+        # counts light enough to follow fast, and in any batch too heavy to be replaced at once
+        share = max(2 * self.config.revive_below, 0.1)
+        self.counts.fill_(share * len(vectors) / self.config.codebook)
+        self.sums.copy_(self.entries * self.counts[:, None])
         self.started.fill_(True)
 
     @torch.no_grad()

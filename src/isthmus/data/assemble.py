@@ -210,13 +210,12 @@ def _observations(dataset: Dataset) -> list[str]:
     """Note constant columns and samples that are in several splits."""
     notes = []
     train = dataset["train"]
+    if train.values.dtype == np.uint8 and dataset.range == (0.0, 1.0):
+        notes.append("The values are 0 and 1 only; their range was taken as 0 to 1, not to 255.")
     constant, size = constant_columns(train), int(np.prod(dataset.shape))
     if constant:
         word = "pixels" if dataset.kind == "image" else "columns"
-        notes.append(
-            f"{constant:,} of {size:,} {word} never change in the training split; "
-            "they are kept and scaled by 1."
-        )
+        notes.append(f"{constant:,} of {size:,} {word} never change in the training split.")
     for name, count in repeated_across(dataset.splits).items():
         if count:
             notes.append(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -145,7 +144,7 @@ class Dataset:
             shapes = ", ".join(f"{name} {part.shape}" for name, part in self.splits.items())
             raise DataError("the splits hold samples of different shapes", where=shapes)
         ordered = {name: self.splits[name] for name in SPLITS if name in self.splits}
-        object.__setattr__(self, "splits", MappingProxyType(ordered))
+        object.__setattr__(self, "splits", ordered)
 
     @property
     def shape(self) -> tuple[int, ...]:

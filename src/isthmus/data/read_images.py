@@ -114,7 +114,7 @@ def _split_folders(source: Path) -> dict[str, Path]:
 def _found(folder: Path) -> _Found:
     """List the pictures of one split, with the classes that their folders name."""
     files = list(_files(folder))
-    paths = [path for path in files if path.suffix.lower() in _ENDINGS]
+    paths = [path for path in files if path.suffix.lower() in _ENDINGS and path.is_file()]
     if not paths:
         raise DataError("the folder holds no PNG or JPEG file", where=str(folder))
     heads = [path.relative_to(folder).parts for path in paths]

@@ -119,13 +119,13 @@ def _items(source: Any, where: str, options: LoadOptions) -> Part:
     n = len(source)
     if n < 2:
         raise DataError("there are fewer than 2 samples", where=where)
-    first, label = _item(source[0])
+    first, first_label = _item(source[0])
     check_size(n * math.prod(first.shape) * first.dtype.itemsize, options.limit, where=where)
     values = np.empty((n, *first.shape), first.dtype)
     labels: list[Any] = []
     for i in range(n):
         value, label = _item(source[i])
-        if value.shape != first.shape or (label is None) != (len(labels) < i):
+        if value.shape != first.shape or (label is None) != (first_label is None):
             raise DataError(
                 "the items of the torch data set differ in shape or in having a label",
                 where=f"{where}, item {i}: shape {value.shape}; item 0: {first.shape}",

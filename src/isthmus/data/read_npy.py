@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import lzma
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -25,8 +27,18 @@ __all__ = ["Npy", "Npz", "map_npy"]
 
 Array = NDArray[Any]
 _MAGIC = b"\x93NUMPY"
+_MOST_HEADER = 1 << 16
 _MOST_MEMBERS = 256
 _MOST_RATIO, _RATIO_FREE = 300, 1 << 28
+_BAD_HEADER = (
+    ValueError,
+    SyntaxError,
+    TypeError,
+    RecursionError,
+    MemoryError,
+    EOFError,
+    tokenize.TokenError,
+)
 _BROKEN = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
@@ -60,14 +72,15 @@ class _Header:
 
 
 def _read_header(handle: IO[bytes], where: str) -> _Header:
-    """Read and check a .npy header; nothing of the data is touched."""
+    """Read and check a .npy header; no more than the start of the file is read."""
+    handle = io.BytesIO(handle.read(_MOST_HEADER))
     try:
         version = npy.read_magic(handle)
         readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
         if version not in readers:
             raise ValueError(f"format version {version[0]}.{version[1]} holds records, not numbers")
         shape, fortran, dtype = readers[version](handle)
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, EOFError) as error:
+    except _BAD_HEADER as error:
         raise DataError(
             "the .npy header is damaged",
             where=where,

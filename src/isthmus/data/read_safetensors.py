@@ -34,7 +34,7 @@ _TYPES = {
     "F32": "<f4",
     "F64": "<f8",
 }
-_MOST_HEADER = 100_000_000
+_MOST_HEADER, _MOST_AXES = 100_000_000, 16
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _entries(path: Path) -> dict[str, _Tensor]:
             raise _damaged(path, f"its header claims {length:,} bytes of a file of {size:,}")
         try:
             header = json.loads(handle.read(length).decode("utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise _damaged(path, f"its header is not JSON: {error}") from error
     if not isinstance(header, dict):
         raise _damaged(path, "its header is not a JSON object")
@@ -93,7 +93,8 @@ def _entry(path: Path, name: str, entry: Any, start: int) -> tuple[_Tensor, int]
     """Check one entry of the header; return it and the byte behind its data."""
     try:
         kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
-        whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
+        whole = len(shape) <= _MOST_AXES
+        whole = whole and all(type(n) is int and n >= 0 for n in (*shape, begin, end))
     except (KeyError, TypeError, ValueError) as error:
         raise _damaged(path, f"the entry of tensor {name!r} is incomplete") from error
     if not whole or not isinstance(kind, str):

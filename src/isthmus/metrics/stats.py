@@ -157,7 +157,8 @@ def differs(
     if variance <= (1e-12 * max(np.abs(first).max(), np.abs(second).max())) ** 2:
         same = abs(gap) <= 1e-12 * float(np.abs(first).max())
         return Difference(gap, gap, gap, 1.0 if same else 0.0, not same)
-    freedom = variance**2 / float((parts**2 / [first.size - 1, second.size - 1]).sum())
+    # Shares of the variance, whose squares can't underflow as those of variances can.
+    freedom = 1 / float(((parts / variance) ** 2 / [first.size - 1, second.size - 1]).sum())
     error = float(np.sqrt(variance))
     half = float(t.ppf(0.5 + confidence / 2, freedom)) * error
     p_value = float(2 * t.sf(abs(gap) / error, freedom))

@@ -218,6 +218,6 @@ def mutual_information_bound(
         # The sample's own density is known without cancellation; use it in the sum as well.
         rows = np.arange(len(z))
         density[rows, rows + start] = own[part]
-        values[part] = own[part] - logsumexp(density, axis=1) + 0*np.log(count)
+        values[part] = own[part] - logsumexp(density, axis=1) + np.log(count)
     error = float(values.std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0
     return InformationBound(float(values.mean()), float(np.log(count)), error, count)

@@ -1,0 +1,24 @@
+"""Unit variance for each pre-activation, also where a batch holds a single sample."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["Scale"]
+
+
+class Scale(nn.BatchNorm1d):
+    """Batch normalisation without learned factors, which takes a last batch of one sample.
+
+    One sample has no variance: it is scaled by the running estimates, which it leaves alone.
+    """
+
+    def __init__(self, latent: int) -> None:
+        super().__init__(latent, affine=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return pre-activations (B, N) of mean 0 and variance 1 over the data."""
+        if self.training and len(input) == 1:
+            return F.batch_norm(input, self.running_mean, self.running_var, eps=self.eps)
+        return super().forward(input)

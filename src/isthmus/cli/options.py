@@ -1,0 +1,259 @@
+"""Options that several commands take, made from the dataclasses that declare them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+from rich.markup import escape
+
+from isthmus.cli.settings import Setting, declared, grouped
+from isthmus.errors import ConfigError
+
+__all__ = [
+    "Debug",
+    "Json",
+    "Option",
+    "Quiet",
+    "data_options",
+    "evaluation_options",
+    "help_text",
+    "load_options",
+    "model_options",
+    "preprocess_option",
+    "taking",
+]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No messages and no progress on standard error.")
+]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+RENAMED = {"seed": "split_seed"}
+"""Options of loading whose name a setting of training has already."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option that a command hands on as text, None where it is not given."""
+
+    name: str
+    """The name under which the command gets it."""
+    flag: str
+    """What is typed."""
+    help: str
+    """What it does."""
+    panel: str
+    """The group in which it is shown."""
+    metavar: str = "TEXT"
+    """What stands for its value."""
+    is_flag: bool = False
+    """Whether it is switched on and off, not given a value."""
+
+    @classmethod
+    def of(cls, setting: Setting) -> Option:
+        """Make the option for a setting."""
+        return cls(
+            setting.name,
+            setting.flag,
+            setting.help,
+            setting.panel,
+            setting.metavar,
+            setting.is_flag,
+        )
+
+    def parameter(self) -> inspect.Parameter:
+        """Return it as a function's parameter, as typer reads it."""
+        flags = (f"{self.flag}/--no-{self.flag[2:]}",) if self.is_flag else (self.flag,)
+        info = typer.Option(
+            *flags,
+            help=escape(self.help),
+            rich_help_panel=self.panel,
+            metavar=None if self.is_flag else self.metavar,
+            show_default=False,
+        )
+        kind = bool | None if self.is_flag else str | None
+        return inspect.Parameter(
+            self.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[kind, info],
+        )
+
+
+def taking(*options: Option) -> Callable[[Function], Function]:
+    """Give a command more options; it gets those that were typed as ``**given``."""
+
+    def decorate(function: Function) -> Function:
+        own = inspect.signature(function)
+        hints = get_type_hints(function, include_extras=True)
+        kept = [
+            p.replace(annotation=hints[p.name])
+            for p in own.parameters.values()
+            if p.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        names = {option.name for option in options}
+
+        def command(**values: Any) -> Any:
+            given = {k: values.pop(k) for k in names & set(values)}
+            return function(**values, **{k: v for k, v in given.items() if v is not None})
+
+        added = [option.parameter() for option in options]
+        signature = own.replace(parameters=[*kept, *added], return_annotation=None)
+        command.__signature__ = signature  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
+        command.__doc__ = function.__doc__
+        return command  # type: ignore[return-value]
+
+    return decorate
+
+
+def help_text(first: str, second: str, text: str) -> str:
+    """Return a command's help: two examples, then what it does."""
+    lines = "\n".join(f"  [cyan]{escape(line)}[/cyan]" for line in (first, second))
+    return f"Examples:\n\n[not dim]{lines}[/not dim]\n\n[not dim]{escape(text)}[/not dim]"
+
+
+def model_options() -> tuple[Option, ...]:
+    """Return the options of training and of every part of a model."""
+    fields = (
+        *declared("Training", "training/config.py", "Training"),
+        *declared("Network", "networks"),
+        *declared("Bottleneck", "bottlenecks"),
+        *declared("Likelihood", "likelihoods"),
+        *declared("Corruption", "models/corruption.py"),
+    )
+    swaps = tuple(
+        Option(part, f"--{part}", f"Another {part} than the preset's: {names}.", panel, "NAME")
+        for part, panel, names in _swaps(fields)
+    )
+    return (*swaps, *(Option.of(setting) for setting in grouped(fields)))
+
+
+def _swaps(fields: tuple[Any, ...]) -> list[tuple[str, str, str]]:
+    """Return the parts that can be exchanged whole: name, panel, and what there is."""
+    found = []
+    for panel, place in (
+        ("Network", "networks"),
+        ("Likelihood", "likelihoods"),
+        ("Corruption", "models/corruption.py"),
+    ):
+        names = ", ".join(dict.fromkeys(f.owner.lower() for f in declared(panel, place)))
+        found.append((panel.lower(), panel, names + (", none" if panel == "Corruption" else "")))
+    return found
+
+
+def data_options(*, splits: bool = True) -> tuple[Option, ...]:
+    """Return the options of loading data.
+
+    Parameters
+    ----------
+    splits
+        Whether those that decide the splits are among them.
+    """
+    left_out = {"limit", "name"} | (set() if splits else {"validation", "test", "seed"})
+    metavars = {"resize": "SIDE|HEIGHTxWIDTH", "range": "LOW,HIGH", "label_column": "NAME|NUMBER"}
+    metavars |= {"validation": "SHARE|COUNT", "test": "SHARE|COUNT", "colour": "grey|rgb"}
+    found = []
+    for setting in grouped(declared("Data", "data/options.py", "LoadOptions")):
+        if setting.name in left_out:
+            continue
+        name = RENAMED.get(setting.name, setting.name)
+        option = Option.of(replace(setting, name=name))
+        is_flag = option.is_flag or "bool" in setting.fields[0].kind
+        found.append(
+            replace(option, is_flag=is_flag, metavar=metavars.get(setting.name, option.metavar))
+        )
+    return tuple(found)
+
+
+def load_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was typed of :func:`data_options` as arguments of ``isthmus.load``.
+
+    Raises
+    ------
+    ConfigError
+        If a value can't be read.
+    """
+    back = {new: old for old, new in RENAMED.items()}
+    known = {option.name for option in data_options()}
+    return {
+        back.get(name, name): _READ.get(name, _as_is)(value)
+        for name, value in given.items()
+        if name in known
+    }
+
+
+def evaluation_options(*names: str) -> tuple[Option, ...]:
+    """Return the options of measuring, by name."""
+    settings = grouped(declared("Evaluation", "runs/evaluation.py", "Evaluation"))
+    return tuple(Option.of(setting) for setting in settings if setting.name in names)
+
+
+def preprocess_option() -> Option:
+    """Return the option that chooses how raw values are scaled."""
+    return Option(
+        "preprocess",
+        "--preprocess",
+        "How raw values are scaled, as learned on the training split: auto (unit for images, "
+        "standardise for tables, centre for vectors), unit, standardise, centre or none.",
+        "Data",
+        "METHOD",
+    )
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _side(value: str) -> int | tuple[int, int]:
+    parts = value.lower().split("x")
+    if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts):
+        raise ConfigError(f"--resize can't be {value!r}", fix="give a side (28) or 28x32")
+    sides = [int(part) for part in parts]
+    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
+
+
+def _pair(value: str) -> tuple[float, float]:
+    try:
+        low, high = (float(part) for part in value.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            f"--range can't be {value!r}", fix="give two numbers, such as 0,255"
+        ) from error
+    return low, high
+
+
+def _share(value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ConfigError(
+            f"a split's size can't be {value!r}", fix="give a share (0.1) or a number (500)"
+        ) from error
+
+
+def _seed(value: str) -> int:
+    if not value.isdecimal():
+        raise ConfigError(f"--split-seed can't be {value!r}", fix="give a whole number")
+    return int(value)
+
+
+def _column(value: str) -> str | int:
+    return int(value) if value.isdecimal() else value
+
+
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "resize": _side,
+    "range": _pair,
+    "validation": _share,
+    "test": _share,
+    "split_seed": _seed,
+    "label_column": _column,
+}

@@ -1,0 +1,71 @@
+"""Go on with a run from its folder alone: its own data, model and settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from isthmus.bottlenecks import BOTTLENECKS
+from isthmus.configs import from_json
+from isthmus.errors import ConfigError, RunError
+from isthmus.files import read_json
+from isthmus.likelihoods import LIKELIHOODS
+from isthmus.models.corruption import CORRUPTIONS
+from isthmus.models.presets import Preset
+from isthmus.networks import NETWORKS
+
+__all__ = ["Begun", "begun"]
+
+
+class Begun:
+    """What a run's ``config.json`` says about how it was begun.
+
+    Attributes
+    ----------
+    preset
+        The model's parts and the training's settings, under the preset's name.
+    source
+        What was loaded; None for arrays that were in memory.
+    load_options
+        How it was loaded.
+    preprocess
+        How raw values were scaled.
+    """
+
+    def __init__(self, config: dict[str, Any], folder: Path) -> None:
+        try:
+            model, data = config["model"], config["data"]
+            corruption = model["corruption"]
+            training = {k: v for k, v in config["training"].items() if k != "kind"}
+            self.preset = Preset(
+                str(config.get("preset", "custom")),
+                "",
+                from_json(model["network"], NETWORKS),
+                from_json(model["bottleneck"], BOTTLENECKS),
+                from_json(model["likelihood"], LIKELIHOODS),
+                None if corruption is None else from_json(corruption, CORRUPTIONS),
+                training,
+            )
+            self.source: str | None = data["source"]
+            self.load_options: dict[str, Any] = dict(data["options"])
+            self.preprocess: str = str(model["preprocessing"]["method"])
+        except (KeyError, TypeError, AttributeError, ConfigError) as error:
+            raise RunError(
+                "this run can't be resumed from its configuration",
+                where=str(folder / "config.json"),
+                why=str(error).splitlines()[0],
+                fix="resume it from Python if its halves are your own; else train anew",
+            ) from error
+
+
+def begun(folder: Path) -> Begun:
+    """Read how a run was begun.
+
+    Raises
+    ------
+    RunError
+        If the folder holds no run, or its configuration is damaged.
+    """
+    if not (folder / "config.json").is_file():
+        raise RunError("there is no run to resume", where=str(folder), fix="leave --resume off")
+    return Begun(read_json(folder / "config.json"), folder)

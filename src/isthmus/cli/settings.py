@@ -1,0 +1,168 @@
+"""The settings of training and models, read from the dataclasses that declare them.
+
+Read from their source, not by importing them: a help page needs no torch. Nothing is said
+twice: names, types, defaults and documentation are those of the fields.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+__all__ = ["DeclaredField", "Setting", "declared", "grouped"]
+
+
+@dataclass(frozen=True)
+class DeclaredField:
+    """A field of a configuration."""
+
+    panel: str
+    """The group in which it is shown."""
+    owner: str
+    """The dataclass that has it."""
+    name: str
+    """Its name."""
+    kind: str
+    """Its type, as it is written."""
+    default: str
+    """Its default, as it is written; empty for none."""
+    doc: str
+    """The documentation under it, on one line."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A name on the command line, and the fields that it sets."""
+
+    name: str
+    """Name of the fields."""
+    panel: str
+    """The group in which it is shown: that of its first field."""
+    fields: tuple[DeclaredField, ...]
+    """The fields of that name, one a class."""
+
+    @property
+    def flag(self) -> str:
+        """The option, such as ``--batch-size``."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is switched on and off."""
+        return all(field.kind == "bool" for field in self.fields)
+
+    @property
+    def metavar(self) -> str:
+        """What stands for the value in help."""
+        return "|".join(dict.fromkeys(_metavar(field.kind) for field in self.fields))
+
+    @property
+    def help(self) -> str:
+        """The fields' documentation, each said once."""
+        said: dict[str, list[DeclaredField]] = {}
+        for field in self.fields:
+            said.setdefault(field.doc, []).append(field)
+        if len(said) == 1:
+            return next(iter(said)) + self._default(self.fields)
+        parts = []
+        for doc, fields in said.items():
+            owners = ", ".join(field.owner for field in fields)
+            parts.append(f"{owners}: {doc}{self._default(tuple(fields))}")
+        return " ".join(parts)
+
+    @staticmethod
+    def _default(fields: tuple[DeclaredField, ...]) -> str:
+        # presets choose their parts' settings; only the defaults of training hold for them all
+        default = fields[0].default
+        if fields[0].panel not in {"Training", "Evaluation"} or default in {"", "None"}:
+            return ""
+        return f" Default {default}."
+
+
+def declared(panel: str, place: str, *classes: str) -> tuple[DeclaredField, ...]:
+    """Return the fields of dataclasses that stand in a module or a package.
+
+    Parameters
+    ----------
+    panel
+        The group in which they are shown.
+    place
+        A file or folder within the package, such as ``bottlenecks``.
+    classes
+        Names of the classes; default those that a registry names (``by_name(...)``).
+    """
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in _sources(place)]
+    wanted = classes or tuple(name for tree in trees for name in _registered(tree))
+    bodies = {
+        node.name: node.body
+        for tree in trees
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.name in wanted
+    }
+    return tuple(field for name in wanted for field in _fields(panel, name, bodies.get(name, [])))
+
+
+def grouped(fields: tuple[DeclaredField, ...]) -> tuple[Setting, ...]:
+    """Put fields of one name together, in the order of their first appearance."""
+    by_name: dict[str, list[DeclaredField]] = {}
+    for field in fields:
+        by_name.setdefault(field.name, []).append(field)
+    return tuple(Setting(name, found[0].panel, tuple(found)) for name, found in by_name.items())
+
+
+def _sources(place: str) -> list[Traversable]:
+    root = files("isthmus").joinpath(*place.split("/"))
+    if root.is_file():
+        return [root]
+    return sorted((f for f in root.iterdir() if f.name.endswith(".py")), key=lambda f: f.name)
+
+
+def _registered(tree: ast.Module) -> list[str]:
+    """Return the classes in ``NAME = by_name(...)``."""
+    return [
+        argument.id
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Name)
+        and node.value.func.id == "by_name"
+        for argument in node.value.args
+        if isinstance(argument, ast.Name)
+    ]
+
+
+def _fields(panel: str, owner: str, body: list[ast.stmt]) -> Iterator[DeclaredField]:
+    for statement, after in zip(body, [*body[1:], ast.Pass()], strict=True):
+        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+            continue
+        doc = ""
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            doc = " ".join(inspect.cleandoc(str(after.value.value)).replace("``", "").split())
+        default = ast.unparse(statement.value) if statement.value is not None else ""
+        name, kind = statement.target.id, ast.unparse(statement.annotation)
+        yield DeclaredField(panel, owner, name, kind, default.strip("()' "), doc)
+
+
+def _metavar(kind: str) -> str:
+    """Write a type for people.
+
+    Examples
+    --------
+    >>> _metavar("tuple[int, ...]"), _metavar("Literal['a', 'b']"), _metavar("float | None")
+    ('INT,INT', 'a|b', 'FLOAT')
+    """
+    parts = [part.strip() for part in kind.split(" | ") if part.strip() != "None"]
+    return "|".join(dict.fromkeys(_one(part) for part in parts))
+
+
+def _one(kind: str) -> str:
+    if kind.startswith("tuple["):
+        first = kind.removeprefix("tuple[").split(",")[0].strip("]").upper()
+        return f"{first},{first}"
+    if kind.startswith("Literal["):
+        return "|".join(str(value) for value in ast.literal_eval(f"[{kind[8:-1]}]"))
+    return {"str": "TEXT", "bool": "BOOL"}.get(kind, kind.upper() if kind.islower() else "TEXT")

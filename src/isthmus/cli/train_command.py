@@ -1,0 +1,302 @@
+"""`isthmus train`: from data and a preset to a run's folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isthmus.cli.failures import Interrupted
+from isthmus.cli.options import (
+    Debug,
+    Json,
+    Quiet,
+    data_options,
+    evaluation_options,
+    help_text,
+    load_options,
+    model_options,
+    preprocess_option,
+    taking,
+)
+from isthmus.cli.screen import Screen, number
+from isthmus.errors import ConfigError, RunError
+
+if TYPE_CHECKING:
+    from isthmus.runs import Run
+    from isthmus.runs.training import Job
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+DEFAULT_PRESET = "dense"
+
+
+@app.command(
+    help=help_text(
+        "isthmus train mnist --model conv --epochs 10 --out runs/mnist-conv",
+        "isthmus train vectors.npy --model sparse-l1 --latent 256 --l0 16",
+        "Train a model, measure it on every split beside PCA of the same size, and write the run: "
+        "config.json, model.safetensors, history.csv, metrics.json, figures, a model card and a "
+        "checkpoint. A setting that is not given is the preset's own; `isthmus models` lists "
+        "them. Ctrl-C keeps a checkpoint, and `isthmus train --resume --out RUN` goes on.",
+    )
+)
+@taking(
+    *model_options(),
+    *data_options(),
+    preprocess_option(),
+    *evaluation_options("nll_samples", "nll_rows"),
+)
+def train(
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA",
+            help="A named set (`isthmus data list`), a file or a folder. "
+            "With --resume it may be left out.",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="PRESET",
+            help=f"The preset to start from. Default {DEFAULT_PRESET}.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="RUN",
+            help="Folder for the run. Default runs/DATA-PRESET.",
+            show_default=False,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training in --out.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would happen, and do nothing.")
+    ] = False,
+    figures: Annotated[
+        bool, typer.Option("--figures/--no-figures", help="Whether figures are drawn.")
+    ] = True,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+    **given: Any,
+) -> None:
+    screen = Screen(as_json=as_json, quiet=quiet)
+    folder = _folder(data, model, out, resume=resume, dry_run=dry_run)
+    job = _job(data, model, folder, given, resume=resume, screen=screen)
+    _announce(job, screen)
+    if dry_run:
+        _plan(job, folder, screen)
+        return
+    run = _carried_out(job, folder, given, screen, resume=resume, figures=figures)
+    seconds = sum(run.history["seconds"])
+    trained = run.origin.samples["train"] * len(run.history)
+    answer = {
+        "run": str(folder),
+        "model": run.preset,
+        "metrics": {split: found.as_json() for split, found in run.metrics.items()},
+        "seconds": seconds,
+        "samples_per_second": trained / max(seconds, 1e-9),
+    }
+    if as_json:
+        screen.json(answer)
+        return
+    _close(run, folder, seconds, trained, screen)
+
+
+def _folder(
+    data: str | None, model: str | None, out: Path | None, *, resume: bool, dry_run: bool
+) -> Path:
+    """Return where the run goes, refusing a folder that is taken before anything is loaded."""
+    if resume and out is None:
+        raise ConfigError("--resume needs to know the run", fix="add --out RUN")
+    if out is None and data is None:
+        raise ConfigError(
+            "there is nothing to train on",
+            fix="give a named set or a path: isthmus train digits --model dense",
+        )
+    if out is not None:
+        folder = out
+    else:
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(data or "").stem).strip("-.") or "data"
+        folder = Path("runs") / f"{stem}-{model or DEFAULT_PRESET}"
+    if resume or dry_run:
+        return folder
+    if folder.exists() and not folder.is_dir():
+        raise RunError("there is a file where the run should go", where=str(folder))
+    if folder.is_dir() and any(folder.iterdir()):
+        holds = (folder / "config.json").exists()
+        other = next(
+            name
+            for number in range(2, 10**6)
+            if not (name := folder.with_name(f"{folder.name}-{number}")).exists()
+        )
+        raise RunError(
+            f"the output folder {'holds a run already' if holds else 'is not empty'}; "
+            "nothing in it was changed",
+            where=str(folder),
+            fix=f"give another, such as --out {other}"
+            + (f"; or go on with it: isthmus train --resume --out {folder}" if holds else ""),
+        )
+    return folder
+
+
+def _job(
+    data: str | None,
+    model: str | None,
+    folder: Path,
+    given: dict[str, Any],
+    *,
+    resume: bool,
+    screen: Screen,
+) -> Job:
+    """Load the data and build the model, from what was typed or from the run to resume."""
+    from isthmus.cli.progress import fetching
+    from isthmus.cli.resuming import begun
+    from isthmus.cli.values import chosen
+    from isthmus.runs.training import job_for
+
+    before = begun(folder) if resume else None
+    typed = {option.name for option in model_options()} & set(given)
+    base = before.preset if before is not None and model is None else (model or DEFAULT_PRESET)
+    found, settings = chosen(base, {name: given[name] for name in typed})
+    loading = load_options(given)
+    source: str | None = data
+    preprocess = given.get("preprocess", "auto")
+    if before is not None:
+        source = data if data is not None else before.source
+        loading = (before.load_options if data is None else {}) | loading
+        preprocess = given.get("preprocess", before.preprocess)
+    if source is None:
+        raise RunError(
+            "this run was trained on arrays in memory, which it does not keep",
+            where=str(folder),
+            fix="resume it from Python, with the same arrays",
+        )
+    with fetching(screen) as progress:
+        return job_for(
+            found,
+            source,
+            preprocess=preprocess,
+            load_options=loading | ({"progress": progress} if progress else {}),
+            **settings,
+        )
+
+
+def _announce(job: Job, screen: Screen) -> None:
+    """Say what was found and what will be trained."""
+    dataset, shape = job.dataset, " x ".join(map(str, job.dataset.shape))
+    sizes = ", ".join(f"{len(dataset[split]):,} {split}" for split in dataset)
+    training = job.training
+    facts = [
+        ("data", f"{dataset.name}: {dataset.kind}s of {shape}; {sizes}"),
+        *(("note", note) for note in dataset.notes),
+        (
+            "model",
+            f"{job.preset}, {job.model.latent} latents, {job.model.parameters_count:,} parameters",
+        ),
+        *(("objective" if i == 0 else "", line) for i, line in enumerate(job.model.describe())),
+        (
+            "training",
+            f"{training.epochs} epochs of batches of {training.batch_size}, learning rate "
+            f"{training.lr:g} ({training.schedule}), seed {training.seed}",
+        ),
+    ]
+    screen.facts(facts)
+    screen.say()
+
+
+def _plan(job: Job, folder: Path, screen: Screen) -> None:
+    import dataclasses
+
+    plan = job.plan()
+    if screen.as_json:
+        answer = dataclasses.asdict(plan)
+        screen.json({"run": str(folder), "model": job.preset, "dry_run": True, "plan": answer})
+        return
+    screen.table(
+        ("a dry run: nothing was trained or written", ""),
+        [
+            ("would be written to", str(folder)),
+            ("parameters", f"{plan.parameters:,}"),
+            ("steps", f"{plan.steps:,}"),
+            ("memory", _bytes(plan.memory_bytes)),
+            ("disk", _bytes(plan.disk_bytes)),
+            ("time in training steps", _time(plan.seconds)),
+            ("speed", f"{plan.samples_per_second:,.0f} samples/s"),
+            ("device", plan.device),
+        ],
+    )
+
+
+def _carried_out(
+    job: Job, folder: Path, given: dict[str, Any], screen: Screen, *, resume: bool, figures: bool
+) -> Run:
+    from isthmus.cli.progress import watching
+    from isthmus.cli.values import evaluation
+    from isthmus.runs.training import carry_out
+
+    options = evaluation(given, job.training.binarise)
+    try:
+        with watching(screen) as watch:
+            return carry_out(
+                job, folder, resume=resume, watch=watch, figures=figures, evaluation=options
+            )
+    except KeyboardInterrupt as stop:
+        epoch = getattr(stop, "epoch", None)
+        where = f"in epoch {epoch}" if epoch is not None else "before the run was written"
+        raise Interrupted(
+            f"training was stopped {where}; what it had reached is kept in {folder}",
+            f"go on with: isthmus train --resume --out {folder}",
+        ) from stop
+
+
+def _close(run: Run, folder: Path, seconds: float, trained: int, screen: Screen) -> None:
+    """Write the numbers, where everything is, and what to type next."""
+    from isthmus.cli.numbers import show_metrics
+
+    screen.line(f"{run.preset} on {run.origin.name}", style="bold")
+    show_metrics(screen, run.metrics)
+    pictures = sorted((folder / "figures").glob("*.png"))
+    facts = [
+        ("trained", f"{len(run.history)} epochs in {_time(seconds)}, "
+         f"{number(trained / max(seconds, 1e-9))} samples/s"),
+        ("run", str(folder)),
+    ]
+    if pictures:
+        facts.append(("figures", f"{len(pictures)} in {folder / 'figures'}"))
+    facts.append(("next", f"isthmus reconstruct {folder} {_again(run)} --out {folder}/samples"))
+    for name, words in facts:
+        screen.words(f"{name:<7}", words)
+
+
+def _again(run: Run) -> str:
+    return run.origin.source or "DATA"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.3g} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.3g} min"
+    return f"{seconds / 3600:.3g} h"

@@ -1,0 +1,255 @@
+"""Sparse codes: L1, KL to a target, TopK, BatchTopK, their controller and their balance."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toys import vectors
+
+from isthmus.bottlenecks import L1, BatchTopK, KLSparse, TopK
+from isthmus.bottlenecks.balance import Balance
+from isthmus.bottlenecks.control import Controller
+from isthmus.bottlenecks.kl_sparse import bernoulli_kl
+from isthmus.models import Autoencoder
+from isthmus.networks import MLP
+from isthmus.training import Training, fit
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def logit(values):
+    return torch.tensor(values).logit()
+
+
+# ---------------------------------------------------------------- L1
+
+
+def test_the_sigmoid_charge_by_hand():
+    waist = L1(3, weight=0.1, unit="sigmoid").build()
+    code = waist(logit([[0.5, 0.25, 0.05], [0.2, 0.2, 0.8]]))
+    torch.testing.assert_close(code.z, torch.tensor([[0.5, 0.25, 0.05], [0.2, 0.2, 0.8]]))
+    assert code.penalty.tolist() == pytest.approx([0.08, 0.12])
+    assert float(code.logs["mean_activation"]) == pytest.approx(2 / 6)
+
+
+def test_the_penalty_is_charged_on_the_code_that_the_decoder_reads():
+    """The charge's gradient at the code is the weight where it is active and nothing elsewhere."""
+    waist = L1(8, weight=0.1, even=0.0).build()
+    code = waist(torch.randn(32, 8, generator=seeded()))
+    torch.testing.assert_close(code.penalty, 0.1 * code.z.abs().sum(1))
+    (slope,) = torch.autograd.grad(code.penalty.sum(), code.z)
+    torch.testing.assert_close(slope, 0.1 * (code.z > 0).float())
+    assert bool((code.z >= 0).all())
+    assert bool((code.z == 0).any())
+
+
+def test_the_charge_counts_each_latent_by_its_use_and_stays_zero_for_zero_weight():
+    h = torch.randn(64, 8, generator=seeded())
+    assert not L1(8, weight=0.0).build()(h).penalty.any()
+    one, two = (L1(8, weight=w).build()(h).penalty for w in (0.1, 0.2))
+    torch.testing.assert_close(two, 2 * one)
+
+
+def test_shrinking_what_the_encoder_says_evades_no_charge():
+    """The loophole of a plain L1: a code 100 times smaller, magnified again by the decoder."""
+    waist = L1(6, weight=0.1).build()
+    h = torch.randn(256, 6, generator=seeded())
+    whole = waist(h)
+    small = L1(6, weight=0.1).build()(h / 100)
+    torch.testing.assert_close(small.penalty, whole.penalty, rtol=0.05, atol=1e-3)
+
+
+def test_the_words_name_the_result_or_the_weight():
+    assert "8 latents are active" in L1(64, l0=8).build().describe()[0]
+    assert "mean activation is 0.05" in L1(64, mean_activation=0.05).build().describe()[0]
+    assert "0.25 times the sum" in L1(64, weight=0.25).build().describe()[0]
+
+
+# ---------------------------------------------------------------- KL to a target
+
+
+@pytest.mark.parametrize(
+    ("target", "rho", "expected"),
+    [
+        (0.2, 0.4, 0.2 * math.log(0.5) + 0.8 * math.log(0.8 / 0.6)),
+        (0.05, 0.5, 0.05 * math.log(0.1) + 0.95 * math.log(1.9)),
+        (0.3, 0.3, 0.0),
+    ],
+)
+def test_the_divergence_of_two_bernoullis_by_hand(target, rho, expected):
+    assert float(bernoulli_kl(target, torch.tensor(rho))) == pytest.approx(expected, abs=1e-7)
+
+
+@pytest.mark.parametrize("rho", [0.0, 1.0])
+def test_the_divergence_is_finite_at_the_ends(rho):
+    assert math.isfinite(float(bernoulli_kl(0.05, torch.tensor(rho))))
+
+
+def test_the_charge_by_hand_is_the_sum_over_latents_for_each_sample():
+    waist = KLSparse(2, target=0.2, weight=3.0, memory=0.0).build()
+    code = waist(logit([[0.1, 0.3], [0.7, 0.1]]))  # batch means 0.4 and 0.2
+    divergence = 0.2 * math.log(0.5) + 0.8 * math.log(0.8 / 0.6)
+    assert code.penalty.tolist() == pytest.approx([3 * divergence] * 2, rel=1e-5)
+    torch.testing.assert_close(code.z, torch.tensor([[0.1, 0.3], [0.7, 0.1]]))
+
+
+def test_the_running_mean_has_the_gradient_of_the_batch():
+    """d charge / d h = weight * KL'(rho) * a (1 - a) / B, at the running value rho."""
+    waist = KLSparse(3, target=0.1, weight=1.0, memory=0.5).build()
+    start = waist.rho.clone()
+    h = torch.randn(4, 3, generator=seeded(), requires_grad=True)
+    code = waist(h)
+    (slope,) = torch.autograd.grad(code.penalty.mean(), h)
+    a = torch.sigmoid(h.detach())
+    rho = 0.5 * start + 0.5 * a.mean(0)
+    torch.testing.assert_close(waist.rho, rho)
+    derivative = -0.1 / rho + 0.9 / (1 - rho)
+    torch.testing.assert_close(slope, derivative * a * (1 - a) / 4, rtol=1e-4, atol=1e-6)
+
+
+def test_the_penalty_changes_the_code_and_not_merely_shifts_it():
+    """With the penalty most activations lie near zero while some stay large: the spread of the
+    code grows against its mean, which a shift of all activations alike would not do."""
+    data = vectors(512, 8)
+    spreads = []
+    for weight in (0.0, 0.3):
+        model = Autoencoder((8,), MLP((32,)), KLSparse(8, target=0.05, weight=weight), seed=0)
+        settings = Training(epochs=40, batch_size=64, lr=3e-3, weight_decay=1e-3)
+        fit(model, data, settings)
+        codes = model.encode(data["train"].all())
+        spreads.append(float(codes.std(0).mean() / codes.mean()))
+    assert float(codes.mean()) == pytest.approx(0.05, rel=0.5)
+    assert spreads[1] > 2 * spreads[0]
+
+
+# ---------------------------------------------------------------- the controller
+
+
+def test_the_controller_moves_the_weight_by_the_logarithm_of_the_miss():
+    controller = Controller(0.5, target=10.0, gain=0.1, memory=0.0)
+    controller.step(torch.tensor(20.0))
+    assert float(controller.weight) == pytest.approx(0.5 * 2**0.1)
+    controller.step(torch.tensor(5.0))
+    assert float(controller.weight) == pytest.approx(0.5)
+    controller.step(torch.tensor(10.0))
+    assert float(controller.weight) == pytest.approx(0.5)
+    controller.step(torch.tensor(1e9))  # one step never moves it by more than the gain
+    assert float(controller.weight) == pytest.approx(0.5 * math.exp(0.1))
+
+
+@pytest.mark.parametrize("start", [1e-4, 1.0, 100.0])
+def test_the_controller_settles_where_the_target_is_met(start):
+    """On a plant that measures 2 / sqrt(weight), a target of 5 is met at a weight of 0.16."""
+    controller = Controller(start, target=5.0)
+    for _ in range(4000):
+        controller.step(2 / controller.weight.sqrt())
+    assert float(controller.weight) == pytest.approx(0.16, rel=0.01)
+
+
+def test_the_controllers_state_is_stored_and_survives_silence():
+    controller = Controller(1.0, target=5.0)
+    controller.step(torch.tensor(0.0))
+    assert math.isfinite(float(controller.weight))
+    twin = Controller(1.0, target=5.0)
+    twin.load_state_dict(controller.state_dict())
+    for each in (controller, twin):
+        each.step(torch.tensor(3.0))
+    assert torch.equal(twin.log_weight, controller.log_weight)
+
+
+# ---------------------------------------------------------------- TopK
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32), k=st.integers(1, 9))
+def test_topk_keeps_exactly_the_k_largest(seed, k):
+    waist = TopK(9, k=k).build().eval()
+    h = torch.randn(6, 9, generator=seeded(seed)).abs() + 0.1
+    code = waist(h)
+    assert (code.z > 0).sum(1).tolist() == [k] * 6
+    kept = h.topk(k, dim=1).indices.sort(1).values
+    assert torch.equal((code.z > 0).nonzero()[:, 1].reshape(6, k), kept)
+    torch.testing.assert_close(code.z[code.z > 0], h[code.z > 0], rtol=1e-4, atol=1e-5)
+    assert float(code.logs["l0"]) == k
+
+
+def test_negative_activations_are_never_kept():
+    code = TopK(3, k=2).build().eval()(torch.tensor([[-1.0, -2.0, 3.0], [-1.0, -1.0, -1.0]]))
+    assert (code.z > 0).tolist() == [[False, False, True], [False, False, False]]
+
+
+def test_only_kept_latents_have_a_gradient():
+    h = torch.tensor([[3.0, 1.0, 2.0]], requires_grad=True)
+    (slope,) = torch.autograd.grad(TopK(3, k=1).build().eval()(h).z.sum(), h)
+    torch.testing.assert_close(slope, torch.tensor([[1.0, 0.0, 0.0]]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [TopK(12, k=3), BatchTopK(12, k=3)], ids=str)
+def test_in_training_the_batch_keeps_k_a_sample(config):
+    waist = config.build()
+    for seed in range(20):
+        code = waist(torch.randn(64, 12, generator=seeded(seed)) + 1)
+    assert float((code.z > 0).sum(1).float().mean()) <= 3
+    assert float(code.logs["l0"]) == pytest.approx(3, abs=0.15)
+
+
+# ---------------------------------------------------------------- BatchTopK
+
+
+def test_the_batchs_largest_are_kept_wherever_they_stand():
+    waist = BatchTopK(3, k=1, balance=0.0).build()
+    z = waist(torch.tensor([[5.0, 4.0, 0.1], [0.2, 0.3, 3.0], [1.0, 0.5, 0.4]])).z
+    assert (z > 0).tolist() == [[True, True, False], [False, False, True], [False] * 3]
+
+
+def test_the_threshold_at_inference_is_the_running_mean_of_the_smallest_kept():
+    waist = BatchTopK(4, k=1, balance=0.0, memory=0.75).build()
+    waist(torch.tensor([[4.0, 0.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0]]))
+    waist(torch.tensor([[8.0, 0.0, 0.0, 0.0], [0.0, 6.0, 0.0, 0.0]]))
+    edge = 0.75 * 2.0 + 0.25 * 6.0
+    assert float(waist.edge) == pytest.approx(edge)
+    waist.eval()
+    z = waist(torch.tensor([[3.1, 2.9, 10.0, -5.0]])).z
+    assert (z > 0).tolist() == [[True, False, True, False]]
+    torch.testing.assert_close(z[z > 0], torch.tensor([3.1, 10.0]))
+
+
+def test_at_inference_about_k_are_active_each_row_by_itself():
+    waist = BatchTopK(32, k=4).build()
+    for seed in range(300):
+        waist(torch.randn(64, 32, generator=seeded(seed)))
+    waist.eval()
+    h = torch.randn(2000, 32, generator=seeded(999))
+    z = waist(h).z
+    assert float((z > 0).sum(1).float().mean()) == pytest.approx(4, rel=0.1)
+    assert len(set((z > 0).sum(1).tolist())) > 3  # easy samples fewer, hard ones more
+    torch.testing.assert_close(waist(h[7:8]).z, z[7:8])
+
+
+# ---------------------------------------------------------------- balance
+
+
+def test_balance_prefers_rarely_used_latents_and_leaves_the_code_alone():
+    balance = Balance(3, share=1 / 3, speed=0.1, memory=0.0)
+    h = torch.tensor([[1.0, 2.0, 3.0]], requires_grad=True)
+    assert torch.equal(balance(h), h)
+    balance.step(torch.tensor([[False, False, True]] * 4))
+    score = balance(h)
+    assert not score.requires_grad
+    moved = (score - h).detach()[0]
+    assert moved[0] == moved[1] > moved[2]
+
+
+@pytest.mark.parametrize("config", [TopK(8, k=2), BatchTopK(8, k=2)], ids=str)
+def test_a_latent_that_is_never_largest_comes_back_to_life(config):
+    waist = config.build()
+    offset = torch.tensor([3.0, 3, 3, 3, 3, 3, 0, 0])  # the last two always come last
+    for seed in range(3000):
+        waist(torch.randn(32, 8, generator=seeded(seed)) * 0.5 + offset)
+    waist.eval()
+    z = waist(torch.randn(1000, 8, generator=seeded(1)) * 0.5 + offset).z
+    assert bool((z > 0).any(0).all())
