@@ -127,6 +127,7 @@ def test_broken_npy_files(tmp_path, content, message):
     assert "x.npy" in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

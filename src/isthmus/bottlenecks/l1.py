@@ -77,7 +77,6 @@ class L1Waist(Waist):
 
     use: Tensor
     lift: Tensor
-    size: Tensor
 
     def __init__(self, config: L1) -> None:
         super().__init__()
@@ -97,16 +96,9 @@ class L1Waist(Waist):
 
     def embed(self, h: Tensor) -> Tensor:
         """Return the activations (B, N)."""
-        if not self._relu:
+        if self.scale is None or self.bias is None:
             return torch.sigmoid(h)
-        a = torch.relu(h + self.lift)
-        size = self.size
-        if self.training:
-            now = (a.square().mean(0) + 1e-6).sqrt()
-            with torch.no_grad():
-                self.size.lerp_(now, 0.02)
-            size = self.size.clone() + (now - now.detach())
-        return a / size.clamp_min(1e-3)
+        return torch.relu(self.scale(h) + self.bias + self.lift)
 
     def forward(
         self,

@@ -56,10 +56,10 @@ def show_metrics(screen: Screen, metrics: Mapping[str, SplitMetrics]) -> None:
     screen.table(("metric", "against", *splits), rows, left=2)
     if first.nll_protocol:
         ess = NOTHING if first.nll_ess is None else number(first.nll_ess)
-        screen.words(
-            "likelihood",
+        text = (
             f"{first.nll_protocol}; {first.nll_samples} importance samples on {first.nll_rows:,} "
-            f"data, median effective sample size {ess}",
+            f"data, median effective sample size {ess}"
         )
+        screen.words([("likelihood", text)])
     if first.verdict:
-        screen.words("verdict", first.verdict)
+        screen.words([("verdict", first.verdict)])

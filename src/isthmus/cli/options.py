@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 from rich.markup import escape
 
-from isthmus.cli.settings import Setting, declared, grouped
+from isthmus.cli.settings import Setting, declared, grouped, registered
 from isthmus.errors import ConfigError
 
 __all__ = [
@@ -27,14 +28,24 @@ __all__ = [
     "taking",
 ]
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the whole traceback of an error.")]
+Json = Annotated[bool, typer.Option("--json", metavar=" ", help="Print one JSON object instead of words.")]
+Debug = Annotated[bool, typer.Option("--debug", metavar=" ", help="Show the whole traceback of an error.")]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No messages and no progress on standard error.")
+    bool, typer.Option("--quiet", "-q", metavar=" ", help="No messages and no progress on standard error.")
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_WIDEST = 13
+
+_PLACES: Mapping[str, str] = MappingProxyType(
+    {
+        "Network": "networks",
+        "Bottleneck": "bottlenecks",
+        "Likelihood": "likelihoods",
+        "Corruption": "models/corruption.py",
+    }
+)
 RENAMED = {"seed": "split_seed"}
 """Options of loading whose name a setting of training has already."""
 
@@ -54,7 +65,9 @@ class Option:
     metavar: str = "TEXT"
     """What stands for its value."""
     is_flag: bool = False
-    """Whether it is switched on and off, not given a value."""
+    """Whether it is switched on or off, and not given a value."""
+    is_on: bool = False
+    """Whether it is on unless switched off."""
 
     @classmethod
     def of(cls, setting: Setting) -> Option:
@@ -66,16 +79,21 @@ class Option:
             setting.panel,
             setting.metavar,
             setting.is_flag,
+            setting.is_on,
         )
 
     def parameter(self) -> inspect.Parameter:
         """Return it as a function's parameter, as typer reads it."""
-        flags = (f"{self.flag}/--no-{self.flag[2:]}",) if self.is_flag else (self.flag,)
+        flag, text, metavar = self.flag, self.help, self.metavar
+        if self.is_on:  # only switching it off says anything
+            flag, text = f"--no-{self.flag[2:]}", f"Not: {text[:1].lower()}{text[1:]}"
+        if len(metavar) > _WIDEST:
+            text, metavar = f"{text} One of {', '.join(metavar.split('|'))}.", "NAME"
         info = typer.Option(
-            *flags,
-            help=escape(self.help),
+            flag,
+            help=escape(text),
             rich_help_panel=self.panel,
-            metavar=None if self.is_flag else self.metavar,
+            metavar=" " if self.is_flag else metavar,
             show_default=False,
         )
         kind = bool | None if self.is_flag else str | None
@@ -99,16 +117,17 @@ def taking(*options: Option) -> Callable[[Function], Function]:
             if p.kind is not inspect.Parameter.VAR_KEYWORD
         ]
         names = {option.name for option in options}
+        on = {option.name for option in options if option.is_on}
 
         def command(**values: Any) -> Any:
-            given = {k: values.pop(k) for k in names & set(values)}
-            return function(**values, **{k: v for k, v in given.items() if v is not None})
+            typed = {k: v for k in names & set(values) if (v := values.pop(k)) is not None}
+            return function(**values, **{k: not v if k in on else v for k, v in typed.items()})
 
         added = [option.parameter() for option in options]
         signature = own.replace(parameters=[*kept, *added], return_annotation=None)
         command.__signature__ = signature  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-        command.__doc__ = function.__doc__
+        command.__name__, command.__doc__ = function.__name__, function.__doc__
         return command  # type: ignore[return-value]
 
     return decorate
@@ -122,31 +141,22 @@ def help_text(first: str, second: str, text: str) -> str:
 
 def model_options() -> tuple[Option, ...]:
     """Return the options of training and of every part of a model."""
-    fields = (
-        *declared("Training", "training/config.py", "Training"),
-        *declared("Network", "networks"),
-        *declared("Bottleneck", "bottlenecks"),
-        *declared("Likelihood", "likelihoods"),
-        *declared("Corruption", "models/corruption.py"),
-    )
-    swaps = tuple(
-        Option(part, f"--{part}", f"Another {part} than the preset's: {names}.", panel, "NAME")
-        for part, panel, names in _swaps(fields)
-    )
-    return (*swaps, *(Option.of(setting) for setting in grouped(fields)))
+    training = declared("Training", "training/config.py", "Training")
+    parts = {panel: declared(panel, place) for panel, place in _PLACES.items()}
+    fields = (*training, *(field for own in parts.values() for field in own))
+    swaps = [_swap(panel) for panel in _PLACES if panel != "Bottleneck"]
+    settings = [Option.of(setting) for setting in grouped(fields)]
+    order = ["Training", *_PLACES]
+    return tuple(sorted([*swaps, *settings], key=lambda option: order.index(option.panel)))
 
 
-def _swaps(fields: tuple[Any, ...]) -> list[tuple[str, str, str]]:
-    """Return the parts that can be exchanged whole: name, panel, and what there is."""
-    found = []
-    for panel, place in (
-        ("Network", "networks"),
-        ("Likelihood", "likelihoods"),
-        ("Corruption", "models/corruption.py"),
-    ):
-        names = ", ".join(dict.fromkeys(f.owner.lower() for f in declared(panel, place)))
-        found.append((panel.lower(), panel, names + (", none" if panel == "Corruption" else "")))
-    return found
+def _swap(panel: str) -> Option:
+    """Return the option that exchanges a whole part of the model."""
+    part = panel.lower()
+    names = [name.lower() for name in registered(_PLACES[panel])]
+    names += ["none"] if panel == "Corruption" else []
+    text = f"Another {part} than the preset's: {', '.join(names)}."
+    return Option(part, f"--{part}", text, panel, "NAME")
 
 
 def data_options(*, splits: bool = True) -> tuple[Option, ...]:
@@ -158,18 +168,15 @@ def data_options(*, splits: bool = True) -> tuple[Option, ...]:
         Whether those that decide the splits are among them.
     """
     left_out = {"limit", "name"} | (set() if splits else {"validation", "test", "seed"})
-    metavars = {"resize": "SIDE|HEIGHTxWIDTH", "range": "LOW,HIGH", "label_column": "NAME|NUMBER"}
-    metavars |= {"validation": "SHARE|COUNT", "test": "SHARE|COUNT", "colour": "grey|rgb"}
+    metavars = {"resize": "SIDE|HxW", "range": "LOW,HIGH", "label_column": "NAME|INT"}
+    metavars |= {"validation": "FLOAT|INT", "test": "FLOAT|INT", "colour": "grey|rgb", "header": "yes|no"}
     found = []
     for setting in grouped(declared("Data", "data/options.py", "LoadOptions")):
         if setting.name in left_out:
             continue
         name = RENAMED.get(setting.name, setting.name)
         option = Option.of(replace(setting, name=name))
-        is_flag = option.is_flag or "bool" in setting.fields[0].kind
-        found.append(
-            replace(option, is_flag=is_flag, metavar=metavars.get(setting.name, option.metavar))
-        )
+        found.append(replace(option, metavar=metavars.get(setting.name, option.metavar)))
     return tuple(found)
 
 
@@ -245,12 +252,20 @@ def _seed(value: str) -> int:
     return int(value)
 
 
+def _yes(value: str) -> bool:
+    known = {"yes": True, "true": True, "no": False, "false": False}
+    if value.lower() not in known:
+        raise ConfigError(f"--header can't be {value!r}", fix="give yes or no")
+    return known[value.lower()]
+
+
 def _column(value: str) -> str | int:
     return int(value) if value.isdecimal() else value
 
 
 _READ: Mapping[str, Callable[[Any], Any]] = {
     "resize": _side,
+    "header": _yes,
     "range": _pair,
     "validation": _share,
     "test": _share,

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -42,15 +43,9 @@ class Screen:
             self.err.print(Text(text, style=style), soft_wrap=True)
 
     def facts(self, pairs: Iterable[tuple[str, str]]) -> None:
-        """Write names and what they are to standard error, one a line."""
-        if self.quiet:
-            return
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="bold", no_wrap=True)
-        grid.add_column(overflow="fold")
-        for name, value in pairs:
-            grid.add_row(name, value)
-        self.err.print(grid)
+        """Write names and what they are to standard error, a pair a line."""
+        if not self.quiet:
+            _write_pairs(self.err, pairs)
 
     def failed(self, parts: Mapping[str, str], title: str) -> None:
         """Write what went wrong, where, why and what to do to standard error."""
@@ -68,13 +63,9 @@ class Screen:
         """Write a line of the result to standard output."""
         self.out.print(Text(text, style=style), soft_wrap=True)
 
-    def words(self, name: str, text: str) -> None:
-        """Write a name and a sentence about it to standard output."""
-        grid = Table.grid(padding=(0, 2))
-        grid.add_column(style="bold", no_wrap=True)
-        grid.add_column(overflow="fold")
-        grid.add_row(name, text)
-        self.out.print(grid)
+    def words(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Write names and sentences about them to standard output, a pair a line."""
+        _write_pairs(self.out, pairs)
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> None:
         """Write a table of the result; the first ``left`` columns stand to the left."""
@@ -86,7 +77,27 @@ class Screen:
             )
         for row in rows:
             table.add_row(*row)
-        self.out.print(table)
+        with self.out.capture() as drawn:
+            self.out.print(table)
+        lines = [line.rstrip() for line in drawn.get().splitlines()]
+        self.out.file.write("\n".join(line for line in lines if line) + "\n")
+
+
+def _write_pairs(console: Console, pairs: Iterable[tuple[str, str]]) -> None:
+    """Write ``name  text`` with the texts below one another, wrapped at spaces only."""
+    found = list(pairs)
+    indent = 2 + max((len(name) for name, _ in found), default=0)
+    for name, text in found:
+        # commands and paths are never cut, however narrow the window is
+        lines = textwrap.wrap(
+            text,
+            max(20, console.width - indent),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for number_, line in enumerate(lines or [""]):
+            head = (f"{name if number_ == 0 else '':<{indent}}", "bold")
+            console.print(Text.assemble(head, line), soft_wrap=True)
 
 
 def _console(stream: TextIO) -> Console:

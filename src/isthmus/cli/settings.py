@@ -11,9 +11,8 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 
-__all__ = ["DeclaredField", "Setting", "declared", "grouped"]
+__all__ = ["DeclaredField", "Setting", "declared", "grouped", "registered"]
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,13 @@ class Setting:
 
     @property
     def is_flag(self) -> bool:
-        """Whether it is switched on and off."""
+        """Whether it is switched on or off, and not given a value."""
         return all(field.kind == "bool" for field in self.fields)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether it is on unless switched off."""
+        return self.is_flag and all(field.default == "True" for field in self.fields)
 
     @property
     def metavar(self) -> str:
@@ -78,7 +82,8 @@ class Setting:
     def _default(fields: tuple[DeclaredField, ...]) -> str:
         # presets choose their parts' settings; only the defaults of training hold for them all
         default = fields[0].default
-        if fields[0].panel not in {"Training", "Evaluation"} or default in {"", "None"}:
+        silent = {"", "None", "True", "False"}
+        if fields[0].panel not in {"Training", "Evaluation"} or default in silent:
             return ""
         return f" Default {default}."
 
@@ -95,8 +100,8 @@ def declared(panel: str, place: str, *classes: str) -> tuple[DeclaredField, ...]
     classes
         Names of the classes; default those that a registry names (``by_name(...)``).
     """
-    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in _sources(place)]
-    wanted = classes or tuple(name for tree in trees for name in _registered(tree))
+    trees = _trees(place)
+    wanted = classes or registered(place)
     bodies = {
         node.name: node.body
         for tree in trees
@@ -104,6 +109,11 @@ def declared(panel: str, place: str, *classes: str) -> tuple[DeclaredField, ...]
         if isinstance(node, ast.ClassDef) and node.name in wanted
     }
     return tuple(field for name in wanted for field in _fields(panel, name, bodies.get(name, [])))
+
+
+def registered(place: str) -> tuple[str, ...]:
+    """Return the names of the classes in a place's registry, ``NAME = by_name(...)``."""
+    return tuple(name for tree in _trees(place) for name in _registered(tree))
 
 
 def grouped(fields: tuple[DeclaredField, ...]) -> tuple[Setting, ...]:
@@ -114,15 +124,15 @@ def grouped(fields: tuple[DeclaredField, ...]) -> tuple[Setting, ...]:
     return tuple(Setting(name, found[0].panel, tuple(found)) for name, found in by_name.items())
 
 
-def _sources(place: str) -> list[Traversable]:
+def _trees(place: str) -> list[ast.Module]:
+    """Parse a file, or every file of a folder, within the package."""
     root = files("isthmus").joinpath(*place.split("/"))
-    if root.is_file():
-        return [root]
-    return sorted((f for f in root.iterdir() if f.name.endswith(".py")), key=lambda f: f.name)
+    found = [root] if root.is_file() else [f for f in root.iterdir() if f.name.endswith(".py")]
+    found.sort(key=lambda file: file.name)
+    return [ast.parse(file.read_text(encoding="utf-8")) for file in found]
 
 
 def _registered(tree: ast.Module) -> list[str]:
-    """Return the classes in ``NAME = by_name(...)``."""
     return [
         argument.id
         for node in tree.body
@@ -153,7 +163,7 @@ def _metavar(kind: str) -> str:
     Examples
     --------
     >>> _metavar("tuple[int, ...]"), _metavar("Literal['a', 'b']"), _metavar("float | None")
-    ('INT,INT', 'a|b', 'FLOAT')
+    ('INT,..', 'a|b', 'FLOAT')
     """
     parts = [part.strip() for part in kind.split(" | ") if part.strip() != "None"]
     return "|".join(dict.fromkeys(_one(part) for part in parts))
@@ -162,7 +172,7 @@ def _metavar(kind: str) -> str:
 def _one(kind: str) -> str:
     if kind.startswith("tuple["):
         first = kind.removeprefix("tuple[").split(",")[0].strip("]").upper()
-        return f"{first},{first}"
+        return f"{first},.."
     if kind.startswith("Literal["):
         return "|".join(str(value) for value in ast.literal_eval(f"[{kind[8:-1]}]"))
     return {"str": "TEXT", "bool": "BOOL"}.get(kind, kind.upper() if kind.islower() else "TEXT")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,14 +82,14 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the training in --out.")
+        bool, typer.Option("--resume", metavar=" ", help="Go on with the training in --out.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would happen, and do nothing.")
+        bool, typer.Option("--dry-run", metavar=" ", help="Say what would happen, and do nothing.")
     ] = False,
-    figures: Annotated[
-        bool, typer.Option("--figures/--no-figures", help="Whether figures are drawn.")
-    ] = True,
+    no_figures: Annotated[
+        bool, typer.Option("--no-figures", metavar=" ", help="Draw no figures.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -100,7 +102,7 @@ def train(
     if dry_run:
         _plan(job, folder, screen)
         return
-    run = _carried_out(job, folder, given, screen, resume=resume, figures=figures)
+    run = _carried_out(job, folder, given, screen, resume=resume, figures=not no_figures)
     seconds = sum(run.history["seconds"])
     trained = run.origin.samples["train"] * len(run.history)
     answer = {
@@ -148,7 +150,7 @@ def _folder(
             "nothing in it was changed",
             where=str(folder),
             fix=f"give another, such as --out {other}"
-            + (f"; or go on with it: isthmus train --resume --out {folder}" if holds else ""),
+            + (f"; or go on with it: isthmus train --resume --out {shlex.quote(str(folder))}" if holds else ""),
         )
     return folder
 
@@ -186,13 +188,15 @@ def _job(
             fix="resume it from Python, with the same arrays",
         )
     with fetching(screen) as progress:
-        return job_for(
+        job = job_for(
             found,
             source,
             preprocess=preprocess,
-            load_options=loading | ({"progress": progress} if progress else {}),
+            load_options=loading | {"progress": progress},
             **settings,
         )
+    # what was shown while loading is no part of how the data are found again
+    return dataclasses.replace(job, origin=dataclasses.replace(job.origin, options=loading))
 
 
 def _announce(job: Job, screen: Screen) -> None:
@@ -219,8 +223,6 @@ def _announce(job: Job, screen: Screen) -> None:
 
 
 def _plan(job: Job, folder: Path, screen: Screen) -> None:
-    import dataclasses
-
     plan = job.plan()
     if screen.as_json:
         answer = dataclasses.asdict(plan)
@@ -259,7 +261,7 @@ def _carried_out(
         where = f"in epoch {epoch}" if epoch is not None else "before the run was written"
         raise Interrupted(
             f"training was stopped {where}; what it had reached is kept in {folder}",
-            f"go on with: isthmus train --resume --out {folder}",
+            f"go on with: isthmus train --resume --out {shlex.quote(str(folder))}",
         ) from stop
 
 
@@ -277,13 +279,9 @@ def _close(run: Run, folder: Path, seconds: float, trained: int, screen: Screen)
     ]
     if pictures:
         facts.append(("figures", f"{len(pictures)} in {folder / 'figures'}"))
-    facts.append(("next", f"isthmus reconstruct {folder} {_again(run)} --out {folder}/samples"))
-    for name, words in facts:
-        screen.words(f"{name:<7}", words)
-
-
-def _again(run: Run) -> str:
-    return run.origin.source or "DATA"
+    words = ["isthmus", "reconstruct", str(folder), run.origin.source or "DATA"]
+    facts.append(("next", shlex.join([*words, "--out", str(folder / "samples")])))
+    screen.words(facts)
 
 
 def _bytes(count: float) -> str:

@@ -229,20 +229,29 @@ class Autoencoder(nn.Module):
         batch_size: int,
         function: Callable[[Tensor], Tensor],
     ) -> Array:
-        given = values if isinstance(values, Tensor) else torch.from_numpy(np.asarray(values))
+        given = values if isinstance(values, Tensor) else np.asarray(values)
+        if isinstance(given, np.ndarray) and given.dtype.kind not in "biuf":
+            raise DataError(f"samples must be real numbers, not {given.dtype}")
         if tuple(given.shape[1:]) != shape:
             raise DataError(
                 f"expected an array of shape (samples, {', '.join(map(str, shape))}), "
                 f"and got {tuple(given.shape)}"
             )
-        if given.is_floating_point() and not bool(given.isfinite().all()):
-            raise DataError("the samples hold NaN or infinite values")
+        starts = range(0, max(len(given), 1), batch_size)
         with evaluating(self), torch.no_grad():
-            parts = [
-                function(part.to(self.device, torch.float32)) for part in given.split(batch_size)
-            ]
+            parts = [function(self._batch(given[at : at + batch_size])) for at in starts]
         result = torch.cat(parts)
         return result if isinstance(values, Tensor) else result.cpu().numpy()
+
+    def _batch(self, part: np.ndarray | Tensor) -> Tensor:
+        """Return a few samples as the model takes them; a copy of arrays, of any layout."""
+        if isinstance(part, np.ndarray):
+            with np.errstate(over="ignore"):  # what overflows is refused below
+                part = torch.from_numpy(np.array(part, dtype=np.float32, order="C"))
+        batch = part.to(self.device, torch.float32)
+        if not bool(batch.isfinite().all()):
+            raise DataError("the samples hold NaN or infinite values, or some beyond float32")
+        return batch
 
     # --- in words ---------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from os import PathLike
@@ -107,8 +108,9 @@ def load(
     try:
         model = _built(config["model"], encoder, decoder)
     except ConfigError as error:
-        raise ConfigError(error.what, where=str(folder / CONFIG), why=error.why, fix=error.fix)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        where = str(folder / CONFIG)
+        raise ConfigError(error.what, where=where, why=error.why, fix=error.fix) from error
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError) as error:
         raise RunError(
             "the configuration is damaged", where=str(folder / CONFIG), why=repr(error)
         ) from error
@@ -126,17 +128,20 @@ def _built(
         )
     corruption = config["corruption"]
     own = config["network"] is None
-    model = Autoencoder(
-        tuple(config["shape"]),
-        "mlp" if own else from_json(config["network"], NETWORKS),
-        from_json(config["bottleneck"], BOTTLENECKS),
-        from_json(config["likelihood"], LIKELIHOODS),
-        None if corruption is None else from_json(corruption, CORRUPTIONS),
-        encoder=encoder if own else None,
-        decoder=decoder if own else None,
-        seed=config["seed"],
-    )
-    model.preprocessing = Preprocessing.from_config(config["preprocessing"])
+    # tensors without memory, filled from the file: a hostile size costs nothing before it is
+    # found not to fit; the user's own halves exist already and are run once as a check
+    with contextlib.nullcontext() if own else torch.device("meta"):
+        model = Autoencoder(
+            tuple(config["shape"]),
+            "mlp" if own else from_json(config["network"], NETWORKS),
+            from_json(config["bottleneck"], BOTTLENECKS),
+            from_json(config["likelihood"], LIKELIHOODS),
+            None if corruption is None else from_json(corruption, CORRUPTIONS),
+            encoder=encoder if own else None,
+            decoder=decoder if own else None,
+            seed=config["seed"],
+        )
+        model.preprocessing = Preprocessing.from_config(config["preprocessing"])
     return model
 
 
@@ -167,17 +172,27 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 def _fill(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     own = model.state_dict()
     missing, unknown = sorted(set(own) - set(state)), sorted(set(state) - set(own))
-    wrong = [k for k in own if k in state and own[k].shape != state[k].shape]
+    wrong = [k for k in own if k in state and _kind(own[k]) != _kind(state[k])]
     if missing or unknown or wrong:
         name = (missing or unknown or wrong)[0]
-        what = "is missing" if missing else "is not the model's" if unknown else "has another shape"
+        what = (
+            "is missing"
+            if missing
+            else "is not the model's"
+            if unknown
+            else "has another shape or type"
+        )
         raise RunError(f"the weights don't fit the configuration: {name} {what}", where=str(path))
     # a threshold that was never set is NaN by design; weights never are
     parameters = {name for name, _ in model.named_parameters()}
     for name in sorted(parameters & set(state)):
         if not bool(state[name].isfinite().all()):
             raise RunError(f"the weights hold NaN or infinite values: {name}", where=str(path))
-    model.load_state_dict(dict(state))
+    model.load_state_dict({k: v.clone() for k, v in state.items()}, assign=True)
+
+
+def _kind(value: Tensor) -> tuple[torch.Size, torch.dtype]:
+    return value.shape, value.dtype
 
 
 def _folder(source: str | PathLike[str], revision: str | None, local_only: bool) -> Path:

@@ -1,0 +1,123 @@
+"""`isthmus data`: what data there are, and what is in them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from isthmus.cli.options import (
+    Debug,
+    Json,
+    Quiet,
+    data_options,
+    help_text,
+    load_options,
+    taking,
+)
+from isthmus.cli.screen import Screen
+from isthmus.errors import ConfigError
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="rich",
+    no_args_is_help=False,
+    help=help_text(
+        "isthmus data list",
+        "isthmus data describe photos/ --resize 32 --colour grey",
+        "Named data sets are looked for in the folder named by ISTHMUS_DATA, then in the cache, "
+        "then fetched from their official address, unless ISTHMUS_OFFLINE is set.",
+    ),
+)
+
+
+@app.command(
+    "list",
+    short_help="List the named data sets and where they are.",
+    help=help_text(
+        "isthmus data list",
+        "isthmus data list --json",
+        "List the named data sets, and where each was found. Nothing is fetched.",
+    ),
+)
+def list_(as_json: Json = False, debug: Debug = False) -> None:
+    from isthmus.data import catalogue
+
+    screen = Screen(as_json=as_json)
+    sets = catalogue()
+    if as_json:
+        keys = ("name", "title", "licence", "where")
+        screen.json({"data": [{key: getattr(named, key) for key in keys} for named in sets]})
+        return
+    rows = [(n.name, n.title, n.where or "not here: data fetch", n.licence) for n in sets]
+    screen.table(("name", "what it holds", "where", "licence"), rows, left=4)
+
+
+@app.command(
+    short_help="Fetch a named data set into the cache.",
+    help=help_text(
+        "isthmus data fetch fashion-mnist",
+        "ISTHMUS_HOME=/big/disk isthmus data fetch mnist",
+        "Fetch a named data set from its official address into the cache, checked against its "
+        "checksums. What had arrived before is not fetched twice.",
+    ),
+)
+def fetch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of `isthmus data list`.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    from isthmus.cli.progress import fetching
+    from isthmus.data import CATALOGUE
+    from isthmus.data import fetch as fetched
+
+    _known(name, [entry.name for entry in CATALOGUE])
+    screen = Screen(as_json=as_json, quiet=quiet)
+    with fetching(screen) as progress:
+        folder = fetched(name, progress)
+    if as_json:
+        screen.json({"name": name, "folder": str(folder)})
+        return
+    screen.words([(name, f"is in {folder}"), ("next", f"isthmus train {name} --model dense")])
+
+
+def _known(name: str, names: list[str]) -> None:
+    import difflib
+
+    near = difflib.get_close_matches(name, names, 1)
+    if name not in names:
+        raise ConfigError(
+            f"there is no named data set {name!r}",
+            fix=(f"did you mean {near[0]!r}? " if near else "") + f"there are: {', '.join(names)}",
+        )
+
+
+@app.command(
+    short_help="Say what is in a named set, a file or a folder.",
+    help=help_text(
+        "isthmus data describe digits",
+        "isthmus data describe table.csv --label-column species",
+        "Say what is in a named set, a file or a folder: samples, shape, splits, classes, the "
+        "range of the values, and what was left out or decided while reading.",
+    ),
+)
+@taking(*data_options())
+def describe(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="A named set, a file or a folder.")],
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+    **given: Any,
+) -> None:
+    from isthmus.cli.progress import fetching
+    from isthmus.data import describe as described
+    from isthmus.data import load
+
+    screen = Screen(as_json=as_json, quiet=quiet)
+    with fetching(screen) as progress:
+        found = described(load(data, progress=progress, **load_options(given)))
+    if as_json:
+        screen.json(found.to_dict())
+        return
+    screen.line(found.text())
