@@ -4,12 +4,12 @@ import functools
 
 import numpy as np
 import pytest
-from toys import digits, fitted_to
 
 from isthmus.bottlenecks import L1, BatchTopK, KLSparse, TopK
 from isthmus.models import Autoencoder
 from isthmus.networks import MLP
 from isthmus.training import Training, fit
+from toys import digits, fitted_to
 
 LATENT = 32
 MEAN_IMAGE = 0.073  # mean squared error of the mean image
@@ -39,7 +39,10 @@ def test_an_l0_asked_for_is_met_within_five_per_cent(wanted):
 
 
 def test_a_mean_activation_asked_for_is_met_within_five_per_cent():
-    for config in (L1(LATENT, mean_activation=0.1), L1(LATENT, mean_activation=0.1, unit="sigmoid")):
+    for config in (
+        L1(LATENT, mean_activation=0.1),
+        L1(LATENT, mean_activation=0.1, unit="sigmoid"),
+    ):
         codes, _, history = trained(config)
         assert float(codes.mean()) == pytest.approx(0.1, rel=0.05), config
         assert history["validation_mse"][-1] < 0.6 * MEAN_IMAGE

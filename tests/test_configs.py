@@ -17,7 +17,16 @@ from isthmus.networks import MLP, NETWORKS, Conv
 from isthmus.training import Training
 
 KINDS = BOTTLENECKS | NETWORKS | CORRUPTIONS | {"Training": Training}
-EVERY = sorted({*BOTTLENECKS.values(), *NETWORKS.values(), *LIKELIHOODS.values(), *CORRUPTIONS.values(), Training}, key=str)
+EVERY = sorted(
+    {
+        *BOTTLENECKS.values(),
+        *NETWORKS.values(),
+        *LIKELIHOODS.values(),
+        *CORRUPTIONS.values(),
+        Training,
+    },
+    key=str,
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from toys import digits, fitted_to, same_state, vectors
 from torch import nn
 
 from isthmus.bottlenecks import L1, Contractive, Gaussian, KLSparse, Plain, TopK
@@ -23,6 +22,7 @@ from isthmus.models.variational import (
 )
 from isthmus.networks import MLP, Conv, Linear
 from isthmus.training import Training, fit
+from toys import digits, fitted_to, same_state, vectors
 
 IMAGES = np.random.default_rng(0).integers(0, 17, (30, 1, 8, 8)).astype(np.uint8)
 
@@ -282,7 +282,9 @@ def test_an_unknown_preset_names_the_nearest():
 @pytest.mark.parametrize(("beta", "effective"), [(1.0, 392), (0.5, 196)])
 def test_the_words_give_the_effective_beta_of_an_averaged_error(beta, effective):
     """mean over D of the squared error + w KL is a beta of w D / 2 at unit variance."""
-    said = " ".join(Autoencoder((1, 28, 28), bottleneck=Gaussian(5, beta), likelihood=MSE()).describe())
+    said = " ".join(
+        Autoencoder((1, 28, 28), bottleneck=Gaussian(5, beta), likelihood=MSE()).describe()
+    )
     assert f"effective beta of {effective} at unit variance" in said
     assert f"variance {effective}" in said
 
@@ -333,7 +335,7 @@ def test_samples_are_seeded_and_in_raw_units():
     fitted_to(model, digits())
     drawn = model.sample(6, seed=1)
     assert drawn.shape == (6, 1, 8, 8)
-    assert 0 <= drawn.min()
+    assert drawn.min() >= 0
     assert 1 < drawn.max() <= 16
     np.testing.assert_array_equal(drawn, model.sample(6, seed=1))
     assert not np.array_equal(drawn, model.sample(6, seed=2))

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from toys import digits, fitted_to, same_state
 from torch import nn
 
 from isthmus.bottlenecks import L1, VQ, BatchTopK, Gaussian, KLSparse, Plain
@@ -22,6 +21,7 @@ from isthmus.models import PRESETS, Autoencoder, Masking
 from isthmus.models.storage import FORMAT
 from isthmus.networks import MLP, Conv
 from isthmus.training import Training, fit
+from toys import digits, fitted_to, same_state
 
 IMAGES = digits()["test"].all().numpy()
 
@@ -84,7 +84,11 @@ def test_the_same_model_gives_the_same_bytes(tmp_path):
 
 
 def test_the_folder_holds_no_pickle_and_a_filled_card(saved):
-    assert sorted(p.name for p in saved.iterdir()) == ["README.md", "config.json", "model.safetensors"]
+    assert sorted(p.name for p in saved.iterdir()) == [
+        "README.md",
+        "config.json",
+        "model.safetensors",
+    ]
     card = (saved / "README.md").read_text()
     assert "library_name: isthmus" in card
     assert "Plain(latent=5)" in card
@@ -108,7 +112,10 @@ def test_a_card_that_the_user_wrote_is_kept(saved):
 
 def own():
     encoder = nn.Sequential(nn.Flatten(1), nn.Linear(64, 5))
-    return {"encoder": encoder, "decoder": nn.Sequential(nn.Linear(5, 64), nn.Unflatten(1, (1, 8, 8)))}
+    return {
+        "encoder": encoder,
+        "decoder": nn.Sequential(nn.Linear(5, 64), nn.Unflatten(1, (1, 8, 8))),
+    }
 
 
 def test_own_halves_are_given_again_and_filled(tmp_path):
@@ -284,7 +291,9 @@ def test_a_repository_is_read_from_the_hubs_cache_without_a_network(tmp_path):
     stand_in(hub, {first: 5, second: 7})
     main = read_from(hub, "dict(local_files_only=True)", HF_HUB_CACHE=str(hub))
     assert main.stdout.strip() == "5", main.stderr
-    pinned = read_from(hub, f"dict(revision={second!r})", HF_HOME=str(tmp_path), ISTHMUS_OFFLINE="1")
+    pinned = read_from(
+        hub, f"dict(revision={second!r})", HF_HOME=str(tmp_path), ISTHMUS_OFFLINE="1"
+    )
     assert pinned.stdout.strip() == "7", pinned.stderr
     missing = read_from(hub, "{}", HF_HUB_CACHE=str(tmp_path / "none"), HF_HUB_OFFLINE="1")
     assert missing.returncode != 0

@@ -7,8 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.cli.options import Debug, Json, Quiet, evaluation_options, help_text, taking
+from isthmus.cli.options import (
+    Debug,
+    Json,
+    Quiet,
+    data_options,
+    evaluation_options,
+    help_text,
+    load_options,
+    taking,
+)
 from isthmus.cli.screen import Screen
+from isthmus.errors import ConfigError
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -22,7 +32,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
         "run's folder is not changed.",
     )
 )
-@taking(*evaluation_options("nll_samples", "nll_rows", "binarise", "knn_rows"))
+@taking(
+    *(option for option in data_options(splits=False) if option.name != "range"),
+    *evaluation_options("nll_samples", "nll_rows"),
+)
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
     data: Annotated[
@@ -40,13 +53,20 @@ def evaluate(
     **given: Any,
 ) -> None:
     from isthmus.cli.numbers import show_metrics
+    from isthmus.cli.samples import loaded_for
     from isthmus.cli.values import evaluation
     from isthmus.runs import open_run
 
     screen = Screen(as_json=as_json, quiet=quiet)
     opened = open_run(run)
     screen.say(f"measuring {opened.preset} on {data or opened.origin.name}")
-    metrics = opened.evaluate(data, evaluation(given, opened.training.binarise))
+    if data is None and load_options(given):
+        raise ConfigError("options of loading need data to load", fix="give them with --data DATA")
+    shown: Any = data
+    # images are resized as the run's own were by the run itself; everything else is said here
+    if data is not None and not {"resize", "colour"} & set(opened.origin.options):
+        shown = loaded_for(opened, data, load_options(given))
+    metrics = opened.evaluate(shown, evaluation(given, opened.training.binarise))
     if as_json:
         found = {split: numbers.as_json() for split, numbers in metrics.items()}
         screen.json({"run": str(run), "metrics": found})

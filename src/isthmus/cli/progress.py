@@ -16,13 +16,15 @@ __all__ = ["fetching", "watching"]
 
 
 @contextlib.contextmanager
-def watching(screen: Screen, title: str = "") -> Iterator[Watch | None]:
+def watching(screen: Screen, title: str = "", *, few: bool = False) -> Iterator[Watch | None]:
     """Yield a watcher for a training, or None where nobody wants to know.
 
     Parameters
     ----------
     title
         What is trained, to stand before each line; empty where there is only one.
+    few
+        Whether the last epoch's line is enough where there is no terminal.
     """
     if screen.quiet:
         yield None
@@ -30,12 +32,12 @@ def watching(screen: Screen, title: str = "") -> Iterator[Watch | None]:
         with _bar(screen, title) as watch:
             yield watch
     else:
-        yield _lines(title)
+        yield _lines(title, few)
 
 
-def _lines(title: str) -> Watch:
+def _lines(title: str, few: bool) -> Watch:
     def watch(progress: Progress) -> None:
-        if progress.row is not None:
+        if progress.row is not None and (not few or progress.epoch == progress.epochs):
             words = [title, _epoch(progress), _losses(progress.row), _pace(progress)]
             sys.stderr.write("  ".join(word for word in words if word) + "\n")
             sys.stderr.flush()

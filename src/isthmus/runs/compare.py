@@ -27,7 +27,7 @@ _SHOWN = (
 _TITLES = {
     "pca_ratio": "mse/pca",
     "knn_accuracy": "5-nn",
-    "mean_activation": "activation",
+    "mean_activation": "mean act.",
     "dead_fraction": "dead",
     "active_units": "active",
     "parameters": "params",

@@ -124,7 +124,9 @@ class SplitMetrics:
     def as_json(self) -> dict[str, Any]:
         """Return the numbers that have a meaning, as JSON values."""
         found = dataclasses.asdict(self)
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items() if v is not None}
+        return {
+            k: list(v) if isinstance(v, tuple) else v for k, v in found.items() if v is not None
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> SplitMetrics:

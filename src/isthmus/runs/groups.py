@@ -135,9 +135,11 @@ class GroupDifference:
             return f"{self.metric}: {self.a} against {self.b}: one seed can't tell: no statement"
         span = f"gap {self.gap:.3g}, 95 % interval {self.low:.3g} to {self.high:.3g}"
         if not self.differs:
+            alone = self.low is not None and self.high is not None and self.low * self.high > 0
+            tail = "; only this pair taken by itself would differ" if alone else ""
             return (
                 f"{self.metric}: {self.a} ({self.mean_a:.4g}) and {self.b} ({self.mean_b:.4g}) "
-                f"differ by no more than seed noise ({span})"
+                f"differ by no more than seed noise can explain ({span}{tail})"
             )
         word = "lower" if self.gap < 0 else "higher"
         judged = f": {self.better} is better" if self.better else ""

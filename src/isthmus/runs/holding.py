@@ -22,6 +22,7 @@ from isthmus.networks import MLP, Conv, Network
 __all__ = ["HOLDS", "TOLERANCE", "Held", "effective_beta", "expected_l0", "held", "parameters_of"]
 
 Settings = Mapping[str, Any]
+Adjustment = tuple[dict[str, Any], str]
 TOLERANCE = 0.02
 """Largest relative deviation of the number of parameters that counts as held."""
 
@@ -111,20 +112,24 @@ def _nats_scale(likelihood: Likelihood, elements: int) -> float:
     return 1.0
 
 
-def _hold_beta(before: Preset, after: Preset, shape: tuple[int, ...]) -> tuple[dict[str, Any], str]:
-    for preset in (before, after):
-        if not isinstance(preset.bottleneck, Gaussian) or preset.bottleneck.capacity is not None:
-            raise ConfigError(
-                f"the preset {preset.name!r} has no beta to hold",
-                why=f"its bottleneck is {preset.bottleneck}",
-                fix="sweep a variational preset without a capacity, such as vae",
-            )
+def _hold_beta(before: Preset, after: Preset, shape: tuple[int, ...]) -> Adjustment:
     elements = math.prod(shape)
-    goal = effective_beta(before.likelihood, before.bottleneck.beta, elements)  # type: ignore[attr-defined]
+    goal = effective_beta(before.likelihood, _variational(before).beta, elements)
     beta = goal / _nats_scale(after.likelihood, elements)
-    if beta == after.bottleneck.beta:  # type: ignore[attr-defined]
+    if math.isclose(beta, _variational(after).beta, rel_tol=1e-12):
         return {}, f"effective beta {goal:g} needs no change: the divergence is summed over latents"
     return {"beta": beta}, f"beta is {beta:.6g}, so that the effective beta stays {goal:g}"
+
+
+def _variational(preset: Preset) -> Gaussian:
+    waist = preset.bottleneck
+    if not isinstance(waist, Gaussian) or waist.capacity is not None:
+        raise ConfigError(
+            f"the preset {preset.name!r} has no beta to hold",
+            why=f"its bottleneck is {waist}",
+            fix="sweep a variational preset without a capacity, such as vae",
+        )
+    return waist
 
 
 # --- L0 -----------------------------------------------------------------------------------------
@@ -153,7 +158,7 @@ def expected_l0(bottleneck: Bottleneck) -> float:
     )
 
 
-def _hold_l0(before: Preset, after: Preset, shape: tuple[int, ...]) -> tuple[dict[str, Any], str]:
+def _hold_l0(before: Preset, after: Preset, shape: tuple[int, ...]) -> Adjustment:
     goal, waist = expected_l0(before.bottleneck), after.bottleneck
     if goal >= waist.latent:
         raise ConfigError(
@@ -201,9 +206,7 @@ def _widened(network: Network, factor: float) -> dict[str, Any]:
     )
 
 
-def _hold_parameters(
-    before: Preset, after: Preset, shape: tuple[int, ...]
-) -> tuple[dict[str, Any], str]:
+def _hold_parameters(before: Preset, after: Preset, shape: tuple[int, ...]) -> Adjustment:
     goal = parameters_of(before, shape)
     if parameters_of(after, shape) == goal:
         return {}, f"{goal:,} parameters: nothing to adjust"
@@ -244,7 +247,7 @@ def _bisected(count: Callable[[float], int], goal: int, steps: int = 40) -> floa
     return min((low, high), key=lambda factor: abs(count(factor) - goal))
 
 
-HOLDS: Mapping[str, Callable[[Preset, Preset, tuple[int, ...]], tuple[dict[str, Any], str]]] = {
+HOLDS: Mapping[str, Callable[[Preset, Preset, tuple[int, ...]], Adjustment]] = {
     "beta": _hold_beta,
     "l0": _hold_l0,
     "parameters": _hold_parameters,

@@ -188,9 +188,7 @@ class Run:
         if figures:
             self.figures.save(folder / "figures")
         write_text(folder / storage.CARD, card(self))
-        write_json(
-            folder / "metrics.json", {name: m.as_json() for name, m in self.metrics.items()}
-        )
+        write_json(folder / "metrics.json", {name: m.as_json() for name, m in self.metrics.items()})
 
 
 def prepared(dataset: Dataset, training: Training) -> Dataset:

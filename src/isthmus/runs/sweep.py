@@ -1,25 +1,37 @@
-"""A grid of runs."""
+"""A grid of runs: resumable, in several processes, with one table and the trade-off figure."""
 
 from __future__ import annotations
 
+import shutil
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from os import PathLike
+from dataclasses import dataclass, replace
+from os import PathLike, cpu_count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from isthmus.data import Dataset, load
+from isthmus.errors import ConfigError, RunError
+from isthmus.files import read_json, write_json
 from isthmus.models.presets import Preset
-from isthmus.runs.compare import Comparison
+from isthmus.models.presets import preset as preset_called
 from isthmus.runs.evaluation import Evaluation
-
-if TYPE_CHECKING:
-    from isthmus.figures import Picture
+from isthmus.runs.identity import fingerprint
+from isthmus.runs.run import claim
+from isthmus.runs.sweep_data import Named, Source, Stored
+from isthmus.runs.sweep_plan import plan_json, trials_of
+from isthmus.runs.sweep_result import Sweep, SweepTable, first_line
+from isthmus.runs.sweep_work import ERROR, State, Work, do, in_processes, state_of
 
 __all__ = ["Sweep", "SweepProgress", "SweepStopped", "sweep"]
 
+PLAN = "sweep.json"
+
 
 class SweepStopped(KeyboardInterrupt):
-    """The sweep was interrupted; str() says how far it came and how to go on."""
+    """The sweep was interrupted; what had been reached is on disk, and it can go on."""
 
 
 @dataclass(frozen=True)
@@ -35,44 +47,12 @@ class SweepProgress:
     name: str
     """The run that has just ended; empty at the start."""
     row: Mapping[str, Any] | None
-    """Its row."""
+    """Its row; None at the start."""
     seconds_left: float | None
-    """Estimated time left."""
+    """Time left at the speed so far; None before there is one."""
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """What a sweep found."""
-
-    folder: Path
-    """Where it is: sweep.json, sweep.csv, runs/NAME, figures/tradeoff.png and .csv."""
-    rows: tuple[dict[str, Any], ...]
-    """A row a run: name, varied settings, seed, error (None: it went well), metrics."""
-    varied: tuple[str, ...]
-    """The columns of the settings that were varied."""
-    notes: tuple[str, ...]
-    """What was adjusted to hold something constant, and anything else to know."""
-
-    @property
-    def failed(self) -> tuple[dict[str, Any], ...]:
-        """Rows of the runs that failed."""
-        raise NotImplementedError
-
-    def comparison(self) -> Comparison:
-        """Compare the runs that went well."""
-        raise NotImplementedError
-
-    def picture(self) -> Picture:
-        """Draw the trade-off."""
-        raise NotImplementedError
-
-    def text(self) -> str:
-        """Return a table and sentences."""
-        raise NotImplementedError
-
-    def as_json(self) -> dict[str, Any]:
-        """Return {"sweep": folder, "rows": [...], "failed": n, "notes": [...]}."""
-        raise NotImplementedError
+Watch = Callable[[SweepProgress], None]
 
 
 def sweep(
@@ -87,9 +67,194 @@ def sweep(
     jobs: int = 1,
     resume: bool = True,
     hold: str | None = None,
-    progress: bool | Callable[[SweepProgress], None] | None = None,
+    progress: bool | Watch | None = None,
     evaluation: Evaluation | None = None,
     figures: bool = False,
 ) -> Sweep:
-    """Train a grid of settings."""
-    raise NotImplementedError
+    """Train every combination of some settings with every seed, and put the runs in one table.
+
+    Each run uses one thread (unless ``settings`` say otherwise), in this process or in another,
+    so that its numbers do not depend on ``jobs``. A run that fails is a row with its error.
+    Given again, the same sweep reads the runs that are done and goes on with those that are
+    not, to the same numbers.
+
+    Parameters
+    ----------
+    data, load_options
+        As for :func:`~isthmus.runs.train`.
+    preset
+        A preset or its name.
+    vary
+        Settings of the preset's parts or of :class:`~isthmus.training.Training` (or
+        ``preprocess``), each with the values to try.
+    seeds
+        Every combination is trained once with each.
+    settings
+        Settings that are the same in all runs.
+    out
+        The sweep's folder.
+    jobs
+        Processes at a time; 0 for as many as there are cores. In a script, more than one needs
+        the call to stand under ``if __name__ == "__main__":``.
+    resume
+        Go on where ``out`` holds this very sweep; False refuses any folder that isn't empty.
+    hold
+        "beta", "l0" or "parameters": what is held constant while the varied settings move, see
+        :func:`~isthmus.runs.holding.held`.
+    progress
+        True for a line a run on standard error, or a function that is told.
+    evaluation
+        How to measure; default as in training.
+    figures
+        Whether each run's own figures are drawn.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is unknown, or no combination can be built.
+    DataError, MissingDataError
+        If the data are at fault.
+    RunError
+        If ``out`` holds another sweep or anything else, or a process died.
+    SweepStopped
+        On Ctrl-C, once every run under way has written its checkpoint.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = sweep("digits", "linear", {"latent": [2, 4]}, out=folder)
+    >>> [row["latent"] for row in found.rows], found.axes.x, found.axes.y
+    ([2, 4], 'latent', 'mse')
+    """
+    chosen = preset_called(preset) if isinstance(preset, str) else preset
+    fixed = {"threads": 1} | dict(settings or {})
+    options = dict(load_options or {})
+    if jobs < 0:
+        raise ConfigError(f"jobs can't be negative, as {jobs} is")
+    dataset = load(data, **options)
+    trials = trials_of(chosen, vary, tuple(seeds), fixed, hold, dataset.shape)
+    named = _named(data, options)
+    source, kept = (named.source, dict(named.options)) if named else (None, {})
+    about = {
+        "name": dataset.name,
+        "source": source,
+        "options": kept,
+        "fingerprint": fingerprint(dataset),
+    }
+    place = Path(out)
+    _settle(place, plan_json(chosen, vary, tuple(seeds), fixed, hold, about, evaluation), resume)
+    table = SweepTable(place, trials, tuple(vary), chosen.with_settings(fixed)[0], hold)
+    works = [
+        Work(
+            trial.name, place / "runs" / trial.name, chosen, trial.settings, named or Named(""),
+            (source, kept), evaluation, figures, place / ".stop",
+        )
+        for trial in trials
+        if trial.error is None
+    ]  # fmt: skip
+    left = [w for w in works if state_of(w.folder) in (State.NEW, State.HALF)]
+    _carry_out(left, dataset, named, jobs or cpu_count() or 1, table, _told(progress))
+    return table.finish(fixed["threads"])
+
+
+def _named(data: object, options: Mapping[str, Any]) -> Named | None:
+    """Return a name as it is and a path in full; None for what is in memory."""
+    if not isinstance(data, str | PathLike):
+        return None
+    path = Path(data)
+    return Named(str(path.resolve()) if path.exists() else str(data), options)
+
+
+def _settle(place: Path, plan: Mapping[str, Any], resume: bool) -> None:
+    """Make the sweep's folder, or make sure that it holds this very sweep.
+
+    Raises
+    ------
+    RunError
+        If it holds anything else.
+    """
+    path = place / PLAN
+    if not (resume and path.is_file()):
+        claim(place)
+        write_json(path, plan)
+    before = read_json(path)
+    for key, value in plan.items():
+        if key != "isthmus" and before.get(key) != value:
+            raise RunError(
+                f"the folder holds another sweep: its {key} differs",
+                where=str(path),
+                why=f"{before.get(key)!r} there, {value!r} now",
+                fix="give the sweep that it holds, or another --out",
+            )
+    (place / ".stop").unlink(missing_ok=True)
+    for leftover in place.glob(".data-*"):
+        shutil.rmtree(leftover)
+
+
+def _carry_out(
+    works: Sequence[Work],
+    dataset: Dataset,
+    named: Named | None,
+    jobs: int,
+    table: SweepTable,
+    watch: Watch | None,
+) -> None:
+    """Do what is left, here or in other processes, and keep the table up to date."""
+    begun, count = time.monotonic(), 0
+
+    def ended(work: Work) -> None:
+        nonlocal count
+        count += 1
+        table.write()
+        left = (time.monotonic() - begun) / count * (len(works) - count)
+        if watch is not None:
+            watch(_progress(table, work.name, left))
+
+    for work in works:  # what failed before for another reason than divergence is tried again
+        (work.folder / ERROR).unlink(missing_ok=True)
+    table.write()
+    if watch is not None:
+        watch(_progress(table, "", None))
+    try:
+        if min(jobs, len(works)) <= 1:
+            for work in works:
+                if not do(work, dataset):
+                    raise KeyboardInterrupt
+                ended(work)
+            return
+        with tempfile.TemporaryDirectory(prefix=".data-", dir=table.place) as folder:
+            source: Source = named or Stored.write(dataset, Path(folder))
+            in_processes([replace(w, data=source) for w in works], min(jobs, len(works)), ended)
+    except KeyboardInterrupt as stop:
+        table.write()
+        raise SweepStopped(
+            f"stopped with {len(table.rows())} of {len(table.trials)} runs done; give the same "
+            f"sweep again to go on: {table.place}"
+        ) from stop
+    finally:
+        (table.place / ".stop").unlink(missing_ok=True)
+
+
+def _progress(table: SweepTable, name: str, left: float | None) -> SweepProgress:
+    """Say how far the sweep has come."""
+    rows = {row["name"]: row for row in table.rows()}
+    failed = sum(row["error"] is not None for row in rows.values())
+    return SweepProgress(len(rows), len(table.trials), failed, name, rows.get(name), left)
+
+
+def _told(progress: bool | Watch | None) -> Watch | None:
+    if progress is not True:
+        return progress or None
+
+    def line(told: SweepProgress) -> None:
+        if told.row is None:
+            text = f"{told.done} of {told.total} runs are done"
+        else:
+            error, mse = told.row["error"], told.row["mse"]
+            said = f"failed: {first_line(error)}" if error else f"mse {mse:.5g}"
+            text = f"{told.done}/{told.total}  {told.name}  {said}  {told.seconds_left:.0f} s left"
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    return line

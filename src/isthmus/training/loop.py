@@ -272,9 +272,11 @@ def optimiser_for(
     model: torch.nn.Module, config: Training, device: torch.device
 ) -> torch.optim.Optimizer:
     """Return fused Adam(W); weight decay falls on matrices only, decoupled from the gradient."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in trained if p.ndim >= 2]
-    others = [p for p in trained if p.ndim < 2]
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    # a likelihood's own variance is no weight, whatever its shape
+    decays = {name: p.ndim >= 2 and not name.startswith("readout.") for name, p in trained}
+    matrices = [p for name, p in trained if decays[name]]
+    others = [p for name, p in trained if not decays[name]]
     groups = [
         {"params": matrices, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -1,0 +1,163 @@
+"""Train, measure, compare and report: what `isthmus demo` does."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isthmus.demo.members import BUDGET, DATA, MEMBERS, Member
+from isthmus.demo.place import COMPARISON, REPORT, prepared
+from isthmus.demo.report import page
+from isthmus.files import write_text
+
+if TYPE_CHECKING:
+    from isthmus.data import Dataset
+    from isthmus.runs import Run
+    from isthmus.training import Watch
+
+__all__ = ["Demo", "demo"]
+
+Watched = Callable[[str], "contextlib.AbstractContextManager[Watch | None]"]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demonstration made."""
+
+    folder: Path
+    """Where everything is."""
+    report: Path
+    """The page to look at."""
+    rows: tuple[dict[str, Any], ...]
+    """PCA first, then a row a model: ``name``, ``numbers`` (latents), ``l0``, ``dead_fraction``,
+    ``mse``, ``times_pca`` (error over that of PCA with 8 dimensions), ``knn_accuracy``, ``nll``,
+    ``seconds``; None where a number has no meaning."""
+    runs: tuple[Path, ...]
+    """Folders of the runs."""
+    seconds: float
+    """Time that it all took."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the result as JSON values."""
+        return {
+            "folder": str(self.folder),
+            "report": str(self.report),
+            "data": DATA,
+            "models": [dict(row) for row in self.rows],
+            "runs": [str(run) for run in self.runs],
+            "seconds": self.seconds,
+        }
+
+
+def demo(
+    out: str | Path = "demo",
+    *,
+    watched: Watched | None = None,
+    members: Sequence[Member] = MEMBERS,
+    overrides: Mapping[str, Any] | None = None,
+) -> Demo:
+    """Train six autoencoders on ``digits``, compare them with PCA, and write a report.
+
+    Parameters
+    ----------
+    out
+        Folder for it all; one that an earlier demonstration made is made anew.
+    watched
+        Given a model's name, returns a context manager that yields what is told of its training.
+    members, overrides
+        Which models, and settings for all of them; meant for tests.
+
+    Raises
+    ------
+    RunError
+        If the folder holds something else, or can't be written.
+    """
+    from isthmus.data import load
+    from isthmus.runs.compare import compare
+
+    start = time.monotonic()
+    folder = prepared(Path(out))
+    with _one_thread():
+        dataset = load(DATA)
+        runs = []
+        for member in members:
+            with (watched or _unwatched)(member.name) as watch:
+                runs.append(_trained(member, folder, watch, overrides or {}))
+        compared = compare(runs)
+        compared.save(folder / COMPARISON)
+        rows = (_pca_row(dataset), *(_row(run) for run in runs))
+        first = rows[0]["mse"]
+        rows = tuple(row | {"times_pca": row["mse"] / first} for row in rows)
+        write_text(folder / REPORT, page(members, runs, rows, folder, dataset))
+    places = tuple(run.folder for run in runs if run.folder is not None)
+    return Demo(folder, folder / REPORT, rows, places, time.monotonic() - start)
+
+
+@contextlib.contextmanager
+def _unwatched(name: str) -> Iterator[None]:
+    yield None
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Use one thread for a while: these models are too small for two to be of help."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _trained(
+    member: Member, folder: Path, watch: Watch | None, overrides: Mapping[str, Any]
+) -> Run:
+    from isthmus.runs.training import carry_out, job_for
+
+    job = job_for(member.preset, DATA, **{**member.settings, **overrides})
+    return carry_out(job, folder / "runs" / member.name, watch=watch)
+
+
+def _pca_row(dataset: Dataset) -> dict[str, Any]:
+    """Measure PCA itself with 8 dimensions, as every model is measured."""
+    from isthmus.data import Preprocessing
+    from isthmus.metrics import PCABaseline, knn_accuracy
+
+    scaled = Preprocessing.fit(dataset["train"], dataset.kind, range=dataset.range)
+    train, test = (scaled(dataset[split].all()).numpy() for split in ("train", "test"))
+    pca = PCABaseline.fit([train], BUDGET, seed=0)
+    error = float(((pca.reconstruct(test, BUDGET) - test) ** 2).mean(dtype="float64"))
+    labels = [dataset[split].label_array() for split in ("train", "test")]
+    near = knn_accuracy(pca.encode(train, BUDGET), labels[0], pca.encode(test, BUDGET), labels[1])
+    return {
+        "name": f"PCA, {BUDGET} dimensions",
+        "latent": BUDGET,
+        "l0": float(BUDGET),
+        "dead_fraction": None,
+        "mean_activation": None,
+        "mse": error,
+        "knn_accuracy": near.accuracy,
+        "nll": None,
+        "seconds": None,
+    }
+
+
+def _row(run: Run) -> dict[str, Any]:
+    test = run.metrics["test"]
+    return {
+        "name": run.name,
+        "latent": run.model.latent,
+        "l0": test.l0,
+        "dead_fraction": test.dead_fraction,
+        "mean_activation": test.mean_activation,
+        "mse": test.mse,
+        "knn_accuracy": test.knn_accuracy,
+        "nll": test.nll,
+        "seconds": sum(run.history["seconds"]),
+    }
