@@ -49,9 +49,7 @@ class Gaussian:
     def __post_init__(self) -> None:
         positive(latent=self.latent, samples=self.samples, capacity_steps=self.capacity_steps)
         if min(self.beta, self.free_bits, self.warmup_steps, self.gamma, self.capacity or 0) < 0:
-            raise ConfigError(
-                "beta, free_bits, warmup_steps, capacity and gamma can't be negative"
-            )
+            raise ConfigError("beta, free_bits, warmup_steps, capacity and gamma can't be negative")
         if self.bound == "iwae" and (self.capacity is not None or self.free_bits):
             raise ConfigError("the importance-weighted bound takes no capacity and no free bits")
 

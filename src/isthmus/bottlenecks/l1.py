@@ -20,16 +20,21 @@ __all__ = ["L1", "L1Waist"]
 class L1:
     """Charges ``weight * sum_j u_j |a_j|`` of the very code that the decoder reads.
 
-    With "relu" the code has true zeros, and two things keep the charge honest and the latents
-    alive. Each pre-activation is brought to unit variance over the data (a running estimate
-    outside training) and only its bias is learned: otherwise the encoder could shrink the code
-    and the decoder magnify it, and the charge would fall without a single activation less. And
-    ``u_j`` is the latent's firing rate over the mean rate, as in iteratively reweighted L1
-    (Candes, Wakin and Boyd, arXiv:0711.1612, with use in place of size), while a latent that
-    hardly fires has its bias lifted until it does: a plain L1 charge leaves most latents dead.
-
-    With "sigmoid" the code lies in (0, 1) as in the course notes, never reaches zero, and
+    With "sigmoid" the code lies in (0, 1) as in the course notes, never reaches zero, and every
     ``u_j`` is 1.
+
+    With "relu" the code has true zeros, and three things keep the charge honest and the latents
+    alive, where a plain charge shrinks the code and leaves most latents dead:
+
+    - Each pre-activation is brought to unit variance over the data (a running estimate outside
+      training) and only its bias is learned, so that the encoder can't shrink the code for the
+      decoder to magnify.
+    - ``u_j`` is ``1 / (a_j + reweight * s_j)`` of the current activation, ``s_j`` the latent's
+      running magnitude where it fires: large activations are hardly shrunk, small ones go to
+      zero. Source: Candes, Wakin and Boyd, "Enhancing sparsity by reweighted L1 minimization",
+      arXiv:0711.1612. No gradient flows through ``u_j``.
+    - ``u_j`` is also multiplied by the latent's firing rate over the mean rate, and a latent
+      that fires on less than ``floor`` of the samples has its bias lifted until it does.
 
     The strength is given as a weight, or as a result: ``l0`` (mean number of active latents a
     sample) or ``mean_activation``, met by a controller of the weight.
@@ -38,17 +43,18 @@ class L1:
     latent: int = 64
     """Number of latents (the width of the code)."""
     weight: float | None = None
-    """What the sum of activations is multiplied by; None where a result is asked for."""
+    """What the sum of charged activations is multiplied by (0.001 where nothing is asked for)."""
     l0: float | None = None
     """Mean number of active latents a sample to reach (with "relu")."""
     mean_activation: float | None = None
     """Mean activation to reach."""
     unit: Literal["relu", "sigmoid"] = "relu"
     """"relu" (true zeros) or "sigmoid" (the course notes' code)."""
-    even: float = 1.0
-    """Power to which a latent's relative use is raised in its charge; 0 charges all alike."""
+    reweight: float = 0.3
+    """Share of a latent's magnitude below which activations are charged in full; 0 charges every
+    activation alike (with "relu")."""
     floor: float = 0.02
-    """Firing rate below which a latent's bias is lifted; 0 for none."""
+    """Firing rate below which a latent's bias is lifted; 0 for none (with "relu")."""
 
     def __post_init__(self) -> None:
         positive(latent=self.latent)
@@ -58,10 +64,12 @@ class L1:
                 "ask for one of weight, l0 and mean_activation",
                 why="a result asked for sets the weight by itself",
             )
-        if any(value < 0 for value in (*given, self.even, self.floor)):
+        if any(value < 0 for value in (*given, self.reweight, self.floor)):
             raise ConfigError("the settings of an L1 charge can't be negative")
         if self.l0 is not None and not 0 < self.l0 < self.latent:
             raise ConfigError(f"l0 must lie between 0 and {self.latent} latents, not {self.l0}")
+        if self.mean_activation == 0:
+            raise ConfigError("a mean activation of 0 leaves no code")
         if self.l0 is not None and self.unit == "sigmoid":
             raise ConfigError(
                 "a sigmoid code has no zeros to count", fix="ask for mean_activation, or use relu"
@@ -77,16 +85,20 @@ class L1Waist(Waist):
 
     use: Tensor
     lift: Tensor
+    size: Tensor
 
     def __init__(self, config: L1) -> None:
         super().__init__()
         self.config = config
         self.latent = self.encoded = config.latent
         self.threshold = 0.0 if self._relu else 0.1
-        self.scale = Scale(config.latent) if self._relu else None
-        self.bias = nn.Parameter(torch.zeros(config.latent)) if self._relu else None
-        self.register_buffer("use", torch.full((config.latent,), 0.5))
-        self.register_buffer("lift", torch.zeros(config.latent))
+        if self._relu:
+            # a long memory: a skewed pre-activation's variance is noisy over one batch
+            self.scale = Scale(config.latent, momentum=0.01)
+            self.bias = nn.Parameter(torch.full((config.latent,), -1.0))
+            self.register_buffer("use", torch.full((config.latent,), 0.16))
+            self.register_buffer("lift", torch.zeros(config.latent))
+            self.register_buffer("size", torch.ones(config.latent))
         target = config.l0 if config.l0 is not None else config.mean_activation
         self.controller = None if target is None else Controller(1e-4, target)
 
@@ -96,7 +108,7 @@ class L1Waist(Waist):
 
     def embed(self, h: Tensor) -> Tensor:
         """Return the activations (B, N)."""
-        if self.scale is None or self.bias is None:
+        if not self._relu:
             return torch.sigmoid(h)
         return torch.relu(self.scale(h) + self.bias + self.lift)
 
@@ -109,28 +121,35 @@ class L1Waist(Waist):
     ) -> Code:
         """Return the code and its charge, (B,)."""
         a = self.embed(h)
-        fires = (a.detach() > self.threshold).float().mean(0)
-        mean = a.detach().mean()
+        fires = a.detach() > self.threshold
+        active, mean = fires.sum(1).float().mean(), a.detach().mean()
         weight: Tensor | float = 1e-3 if self.config.weight is None else self.config.weight
         if self.controller is not None:
             weight = self.controller.weight.clone()
-        charged = a.abs() * self._relative_use()
+        charged = a * self._charge(a.detach()) if self._relu else a
         if self.training:
-            self._follow(fires)
+            if self._relu:
+                self._follow(a.detach(), fires)
             if self.controller is not None:
-                self.controller.step(mean if self.config.l0 is None else fires.sum())
-        logs = {"l0": fires.sum(), "mean_activation": mean, "weight": torch.as_tensor(weight)}
+                self.controller.step(mean if self.config.l0 is None else active)
+        logs = {"l0": active, "mean_activation": mean, "weight": torch.as_tensor(weight)}
         return Code(a, None, weight * charged.sum(1), logs)
 
-    def _relative_use(self) -> Tensor:
-        if not self._relu or not self.config.even:
-            return torch.ones_like(self.use)
-        return (self.use / self.use.mean().clamp_min(1e-6)).clamp_max(10) ** self.config.even
+    def _charge(self, a: Tensor) -> Tensor:
+        """Return u (B, N) for the current activations."""
+        use = (self.use / self.use.mean().clamp_min(1e-6)).clamp_max(10)
+        if not self.config.reweight:
+            return use.expand_as(a)
+        return use / (a + self.config.reweight * self.size + 1e-8)
 
     @torch.no_grad()
-    def _follow(self, fires: Tensor) -> None:
-        self.use.lerp_(fires, 0.01)
-        if self._relu and self.config.floor:
+    def _follow(self, a: Tensor, fires: Tensor) -> None:
+        """Let the running estimates follow one training batch, and lift what hardly fires."""
+        count = fires.sum(0)
+        size = (a.square().sum(0) / count.clamp_min(1)).sqrt()
+        self.size.lerp_(torch.where(count > 0, size, self.size), 0.02)
+        self.use.lerp_(fires.float().mean(0), 0.01)
+        if self.config.floor:
             lack = (self.config.floor - self.use) / self.config.floor
             self.lift.add_(0.01 * lack.clamp_min(0))
 
@@ -142,4 +161,5 @@ class L1Waist(Waist):
             wanted = self.config.mean_activation
             return [f"the L1 weight is adjusted until the mean activation is {wanted:g}"]
         weight = 1e-3 if self.config.weight is None else self.config.weight
-        return [f"penalty is {weight:g} times the sum of a sample's activations"]
+        charged = "reweighted activations" if self._relu and self.config.reweight else "activations"
+        return [f"penalty is {weight:g} times the sum of a sample's {charged}"]

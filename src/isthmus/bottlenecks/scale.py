@@ -14,8 +14,8 @@ class Scale(nn.BatchNorm1d):
     One sample has no variance: it is scaled by the running estimates, which it leaves alone.
     """
 
-    def __init__(self, latent: int) -> None:
-        super().__init__(latent, affine=False)
+    def __init__(self, latent: int, momentum: float = 0.1) -> None:
+        super().__init__(latent, momentum=momentum, affine=False)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return pre-activations (B, N) of mean 0 and variance 1 over the data."""
