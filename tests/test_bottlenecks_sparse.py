@@ -11,10 +11,6 @@ from isthmus.bottlenecks import L1, BatchTopK, KLSparse, TopK
 from isthmus.bottlenecks.balance import Balance
 from isthmus.bottlenecks.control import Controller
 from isthmus.bottlenecks.kl_sparse import bernoulli_kl
-from isthmus.models import Autoencoder
-from isthmus.networks import MLP
-from isthmus.training import Training, fit
-from toys import digits, fitted_to
 
 
 def seeded(seed=0):
@@ -36,22 +32,80 @@ def test_the_sigmoid_charge_by_hand():
     assert float(code.logs["mean_activation"]) == pytest.approx(2 / 6)
 
 
-def test_the_penalty_is_charged_on_the_code_that_the_decoder_reads():
-    """The charge's gradient at the code is the weight where it is active and nothing elsewhere."""
-    waist = L1(8, weight=0.1, even=0.0).build()
+@pytest.mark.parametrize("reweight", [0.0, 0.3])
+def test_the_penalty_is_charged_on_the_code_that_the_decoder_reads(reweight):
+    """The charge's gradient at the code is the weight, reweighted where that was asked for, and
+    the reweighting itself carries no gradient."""
+    waist = L1(8, weight=0.1, reweight=reweight).build()
     code = waist(torch.randn(32, 8, generator=seeded()))
-    torch.testing.assert_close(code.penalty, 0.1 * code.z.abs().sum(1))
+    z = code.z.detach()
+    assert bool((z >= 0).all())
+    assert bool((z == 0).any())
+    factor = 1 / (z + reweight) if reweight else torch.ones_like(z)  # sizes start at 1
+    torch.testing.assert_close(code.penalty, 0.1 * (z * factor).sum(1))
     (slope,) = torch.autograd.grad(code.penalty.sum(), code.z)
-    torch.testing.assert_close(slope, 0.1 * (code.z > 0).float())
-    assert bool((code.z >= 0).all())
-    assert bool((code.z == 0).any())
+    torch.testing.assert_close(slope, 0.1 * factor)
 
 
-def test_the_charge_counts_each_latent_by_its_use_and_stays_zero_for_zero_weight():
+def test_the_reweighted_charge_by_hand():
+    """Two samples of activations 2 and 1, sizes 4 and 0.5, firing rates 0.3 and 0.1: the busier
+    latent is charged 1.5 times, the other 0.5 times."""
+    waist = L1(2, weight=0.1, reweight=0.5).build().eval()
+    waist.use.copy_(torch.tensor([0.3, 0.1]))
+    waist.size.copy_(torch.tensor([4.0, 0.5]))
+    unit = (1 + waist.scale.eps) ** 0.5  # running variance 1
+    penalty = waist(torch.tensor([[3.0, -5.0], [3.0, 2.0]]) * unit).penalty  # the bias is -1
+    first = 1.5 * 2 / (2 + 0.5 * 4)
+    assert penalty.tolist() == pytest.approx(
+        [0.1 * first, 0.1 * (first + 0.5 * 1 / (1 + 0.5 * 0.5))], rel=1e-5
+    )
+
+
+def test_large_activations_are_hardly_shrunk_and_small_ones_are():
+    waist = L1(1, weight=1.0).build().eval()
+    a = torch.tensor([[0.1], [5.0]])
+    code = waist((a + 1) * (1 + waist.scale.eps) ** 0.5)
+    small, large = torch.autograd.grad(code.penalty.sum(), code.z)[0][:, 0].tolist()
+    assert small == pytest.approx(1 / 0.4, rel=1e-4)
+    assert large == pytest.approx(1 / 5.3, rel=1e-4)
+
+
+def test_no_weight_charges_nothing_and_twice_the_weight_twice_as_much():
     h = torch.randn(64, 8, generator=seeded())
     assert not L1(8, weight=0.0).build()(h).penalty.any()
     one, two = (L1(8, weight=w).build()(h).penalty for w in (0.1, 0.2))
     torch.testing.assert_close(two, 2 * one)
+
+
+def test_running_estimates_follow_training_batches_alone():
+    waist = L1(2, weight=0.1).build()
+    use, size = waist.use.clone(), waist.size.clone()
+    h = torch.tensor([[3.0, -1.0], [-1.0, -1.0], [-1.0, 1.0], [-1.0, 1.0]])
+    a = waist(h).z.detach()
+    torch.testing.assert_close(waist.use, use.lerp((a > 0).float().mean(0), 0.01))
+    fired = (a.square().sum(0) / (a > 0).sum(0).clamp_min(1)).sqrt()
+    assert bool((a > 0).any(0).any())
+    torch.testing.assert_close(
+        waist.size, torch.where((a > 0).any(0), size.lerp(fired, 0.02), size)
+    )
+    before = {k: v.clone() for k, v in waist.state_dict().items()}
+    waist.eval()(h)
+    assert all(torch.equal(v, before[k]) for k, v in waist.state_dict().items())
+
+
+@pytest.mark.parametrize(("floor", "alive"), [(0.02, True), (0.0, False)])
+def test_a_latent_that_never_fires_is_lifted_until_it_does(floor, alive):
+    waist = L1(3, weight=0.0, floor=floor).build()
+    with torch.no_grad():
+        waist.bias[2] = -6.0
+    draws = seeded()
+    for _ in range(1500):
+        waist(torch.randn(32, 3, generator=draws))
+    waist.eval()
+    z = waist.embed(torch.randn(4000, 3, generator=draws))
+    rates = (z > 0).float().mean(0)
+    assert float(rates[2]) == pytest.approx(0.02, abs=0.01) if alive else float(rates[2]) == 0
+    assert float(rates[0]) == pytest.approx(0.16, abs=0.02)  # P(normal > 1): left alone
 
 
 def test_shrinking_what_the_encoder_says_evades_no_charge():
@@ -91,7 +145,8 @@ def test_the_divergence_is_finite_at_the_ends(rho):
 
 def test_the_charge_by_hand_is_the_sum_over_latents_for_each_sample():
     waist = KLSparse(2, target=0.2, weight=3.0, memory=0.0).build()
-    code = waist(logit([[0.1, 0.3], [0.7, 0.1]]))  # batch means 0.4 and 0.2
+    h = logit([[0.1, 0.3], [0.7, 0.1]]) - waist.bias
+    code = waist(h)  # batch means 0.4 and 0.2
     divergence = 0.2 * math.log(0.5) + 0.8 * math.log(0.8 / 0.6)
     assert code.penalty.tolist() == pytest.approx([3 * divergence] * 2, rel=1e-5)
     torch.testing.assert_close(code.z, torch.tensor([[0.1, 0.3], [0.7, 0.1]]))
@@ -100,34 +155,45 @@ def test_the_charge_by_hand_is_the_sum_over_latents_for_each_sample():
 def test_the_running_mean_has_the_gradient_of_the_batch():
     """d charge / d h = weight * KL'(rho) * a (1 - a) / B, at the running value rho."""
     waist = KLSparse(3, target=0.1, weight=1.0, memory=0.5).build()
-    start = waist.rho.clone()
+    waist.rho.copy_(torch.tensor([0.1, 0.4, 0.7]))
+    waist.aim.copy_(torch.tensor([0.1, 0.05, 0.2]))
+    start, aim = waist.rho.clone(), waist.aim.clone()
     h = torch.randn(4, 3, generator=seeded(), requires_grad=True)
     code = waist(h)
     (slope,) = torch.autograd.grad(code.penalty.mean(), h)
-    a = torch.sigmoid(h.detach())
+    a = torch.sigmoid(h + waist.bias).detach()
     rho = 0.5 * start + 0.5 * a.mean(0)
     torch.testing.assert_close(waist.rho, rho)
-    derivative = -0.1 / rho + 0.9 / (1 - rho)
+    derivative = -aim / rho + (1 - aim) / (1 - rho)
     torch.testing.assert_close(slope, derivative * a * (1 - a) / 4, rtol=1e-4, atol=1e-6)
 
 
-def test_the_penalty_makes_the_decoded_code_sparse_and_the_image_still_passes():
-    """Few of the activations that the decoder reads stay large, each latent is large for some
-    image, and the reconstruction needs them: a constant code would leave the mean image, 0.073."""
-    data = digits()
-    active, errors = [], []
-    for weight in (0.0, 0.01):
-        bottleneck = KLSparse(32, target=0.05, weight=weight)
-        model = fitted_to(Autoencoder(data.shape, MLP((64,), "GELU"), bottleneck, seed=0), data)
-        settings = Training(epochs=30, batch_size=32, lr=5e-3, weight_decay=1e-4)
-        errors.append(fit(model, data, settings).history["validation_mse"][-1])
-        codes = model.encode(data["train"].all())
-        active.append(float((codes > 0.1).sum(1).float().mean()))
-    assert float(codes.mean()) == pytest.approx(0.05, rel=0.3)
-    assert active[0] > 25
-    assert active[1] < 8
-    assert bool((codes > 0.15).any(0).all())
-    assert errors[1] < 0.035
+def test_the_code_starts_at_the_target_where_nothing_is_charged():
+    waist = KLSparse(4, target=0.05, weight=1.0).build()
+    code = waist(torch.zeros(3, 4))
+    torch.testing.assert_close(code.z, torch.full((3, 4), 0.05))
+    assert float(code.penalty.detach().abs().max()) < 1e-6
+    assert float(code.logs["deviation"]) < 1e-5
+
+
+def test_the_aim_moves_against_the_deviation_of_each_latent():
+    """Latents at half, once and twice the target: aims up, still, down by the same factor."""
+    waist = KLSparse(3, target=0.1, correct=0.5, memory=0.0).build()
+    waist(logit([[0.05, 0.1, 0.2]]) - waist.bias.detach())
+    expected = [0.1 * 2**0.5, 0.1, 0.1 / 2**0.5]
+    assert waist.aim.tolist() == pytest.approx(expected, rel=1e-4)
+    waist.eval()(logit([[0.05, 0.1, 0.2]]))
+    assert waist.aim.tolist() == pytest.approx(expected, rel=1e-4)  # in training alone
+
+
+def test_the_aim_stays_in_reach_and_stands_still_where_nothing_is_corrected():
+    waist = KLSparse(2, target=0.3, correct=1.0, memory=0.0).build()
+    still = KLSparse(2, target=0.3, correct=0.0, memory=0.0).build()
+    for _ in range(20):
+        for each in (waist, still):
+            each(logit([[0.001, 0.999]]) - each.bias.detach())
+    assert waist.aim.tolist() == pytest.approx([0.65, 0.015])
+    torch.testing.assert_close(still.aim, torch.full((2,), 0.3))
 
 
 # ---------------------------------------------------------------- the controller

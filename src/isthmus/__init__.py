@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from isthmus.networks import MLP, Conv, Linear
     from isthmus.runs import Evaluation, Run, evaluate, train
     from isthmus.runs import open_run as open
+    from isthmus.runs.compare import Comparison, compare
+    from isthmus.runs.sweep import Sweep, sweep
     from isthmus.training import History, Training
 
 _HOMES = {
@@ -58,6 +60,8 @@ _HOMES = {
     "isthmus.models": ("PRESETS", "Autoencoder", "Masking", "Noise", "preset"),
     "isthmus.networks": ("MLP", "Conv", "Linear"),
     "isthmus.runs": ("Evaluation", "Run", "evaluate", "train"),
+    "isthmus.runs.compare": ("Comparison", "compare"),
+    "isthmus.runs.sweep": ("Sweep", "sweep"),
     "isthmus.training": ("History", "Training"),
 }
 _RENAMED = {
@@ -76,6 +80,7 @@ __all__ = [
     "BatchTopK",
     "Bernoulli",
     "Categorical",
+    "Comparison",
     "Contractive",
     "Conv",
     "Cosine",
@@ -94,13 +99,16 @@ __all__ = [
     "Preprocessing",
     "Run",
     "Samples",
+    "Sweep",
     "TopK",
     "Training",
     "__version__",
+    "compare",
     "evaluate",
     "load",
     "open",
     "preset",
+    "sweep",
     "train",
 ]
 

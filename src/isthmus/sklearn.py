@@ -14,11 +14,10 @@ Examples
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
+import copy
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -28,14 +27,14 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from isthmus.configs import validated
 from isthmus.data import Dataset, Preprocessing, Samples
 from isthmus.errors import ConfigError, DivergedError
 from isthmus.metrics import ReconstructionSums
 from isthmus.models import preset as preset_called
 from isthmus.models.autoencoder import Autoencoder, evaluating
 from isthmus.networks import Network
-from isthmus.training import Training, fit
+from isthmus.runs.settings import applied, threads_held
+from isthmus.training import History, Training, fit
 from isthmus.training.batches import order_of
 from isthmus.training.device import chosen_device
 from isthmus.training.loop import optimiser_for
@@ -45,9 +44,7 @@ __all__ = ["AutoencoderTransformer"]
 Array = NDArray[Any]
 
 
-class AutoencoderTransformer(  # type: ignore[misc]
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
-):
+class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Any of the presets as a transformer: samples to codes, and codes back to samples.
 
     Parameters
@@ -153,12 +150,14 @@ class AutoencoderTransformer(  # type: ignore[misc]
             If the samples or the settings can't be used.
         TypeError
             If X is sparse.
+        DivergedError
+            If the loss becomes infinite or not a number.
         """
         X = self._checked(X, reset=True)
         config = self._begin(X)
-        with _threads(self._thread_count):
+        with threads_held(self._thread_count):
             fitted = fit(self.model_, self._dataset(X), config)
-        self.history_ = fitted.history
+        self.history_: History | None = fitted.history
         self.n_steps_ = int(fitted.history["steps"][-1])
         return self
 
@@ -181,15 +180,15 @@ class AutoencoderTransformer(  # type: ignore[misc]
             self._begin(X)
             self.history_, self.n_steps_ = None, 0
         config = self._training(len(X), self._seed)
-        if self._optimiser is None:
-            self._optimiser = optimiser_for(self.model_, config, self.model_.device)
-        with _threads(self._thread_count), torch.random.fork_rng(devices=[]):
+        optimiser = self._optimiser or optimiser_for(self.model_, config, self.model_.device)
+        self._optimiser = optimiser
+        with threads_held(self._thread_count), torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed + self.n_steps_)
-            self._pass_over(X, config)
+            self._pass_over(X, config, optimiser)
         return self
 
-    def _pass_over(self, X: Array, config: Training) -> None:
-        model, optimiser = self.model_, self._optimiser
+    def _pass_over(self, X: Array, config: Training, optimiser: torch.optim.Optimizer) -> None:
+        model = self.model_
         with torch.no_grad():
             x = model.preprocessing(self._raw(X))
         generator = torch.Generator(model.device).manual_seed(self._seed + 1 + self.n_steps_)
@@ -199,7 +198,7 @@ class AutoencoderTransformer(  # type: ignore[misc]
             if not math.isfinite(float(loss.detach())):
                 raise DivergedError("the loss became infinite or not a number", fix="lower lr")
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             if config.clip:
                 torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
             optimiser.step()
@@ -218,7 +217,7 @@ class AutoencoderTransformer(  # type: ignore[misc]
         self.model_.to(chosen_device(self.device))
         self._mean = X.mean(0, dtype=np.float64)
         self._n_features_out = self.model_.latent
-        self._optimiser: Any = None
+        self._optimiser: torch.optim.Optimizer | None = None
         return config
 
     @property
@@ -232,29 +231,21 @@ class AutoencoderTransformer(  # type: ignore[misc]
         return {k: v for k, v in named.items() if v is not None} | dict(self.settings or {})
 
     def _training(self, samples: int, seed: int) -> Training:
-        chosen, rest = preset_called(self.preset).with_settings(self._settings)
         batch = self.batch_size
-        if batch == "auto":
-            batch = min(128, max(16, samples // 10))
         own = {
             "epochs": self.epochs,
             "lr": self.lr,
-            "batch_size": batch,
+            "batch_size": min(128, max(16, samples // 10)) if batch == "auto" else batch,
             "device": self.device,
             "threads": self._thread_count,
             "seed": seed,
         }
-        decay = {} if self.weight_decay is None else {"weight_decay": self.weight_decay}
-        both = sorted((set(own) | set(decay)) & set(rest))
+        if self.weight_decay is not None:
+            own["weight_decay"] = self.weight_decay
+        both = sorted(set(own) & set(self.settings or {}))
         if both:
             raise ConfigError(f"{both[0]} is no entry of settings", fix="give it by itself")
-        try:
-            return validated(Training, dict(chosen.training) | own | decay | rest)
-        except ConfigError as error:
-            parts = (chosen.network, chosen.bottleneck, chosen.likelihood)
-            names = [f.name for part in parts for f in dataclasses.fields(part)]  # type: ignore[arg-type]
-            why = f"the parts of {self.preset} have: {', '.join(names)}; {error.why}"
-            raise ConfigError(error.what, why=why) from error
+        return applied(preset_called(self.preset), self._settings | own)[1]
 
     @property
     def _thread_count(self) -> int:
@@ -321,7 +312,7 @@ class AutoencoderTransformer(  # type: ignore[misc]
         shape = (-1,) if codes else self._shape
         model = _in_double(self.model_) if exact else self.model_
         parts = []
-        with _threads(self._thread_count), evaluating(model), torch.no_grad():
+        with threads_held(self._thread_count), evaluating(model), torch.no_grad():
             for start in range(0, len(X), 1024):
                 part = np.ascontiguousarray(X[start : start + 1024]).reshape(-1, *shape)
                 given = torch.tensor(part, dtype=torch.float64 if exact else torch.float32)
@@ -366,16 +357,4 @@ def _codes(model: Autoencoder, raw: torch.Tensor) -> torch.Tensor:
 
 
 def _in_double(model: Autoencoder) -> Autoencoder:
-    import copy
-
     return copy.deepcopy(model).double()
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -12,7 +12,9 @@ from isthmus.bottlenecks.topk import TopK
 from isthmus.bottlenecks.vq import VQ
 from isthmus.configs import by_name
 
-BOTTLENECKS = by_name(Plain, Contractive, L1, KLSparse, TopK, BatchTopK, Gaussian, VQ, FSQ)
+BOTTLENECKS: dict[str, type[Bottleneck]] = by_name(
+    Plain, Contractive, L1, KLSparse, TopK, BatchTopK, Gaussian, VQ, FSQ
+)
 
 __all__ = [
     "BOTTLENECKS",

@@ -25,7 +25,9 @@ class Controller(nn.Module):
     log_weight: Tensor
     measured: Tensor
 
-    def __init__(self, start: float, target: float, gain: float = 0.01, memory: float = 0.95):
+    def __init__(
+        self, start: float, target: float, gain: float = 0.01, memory: float = 0.95
+    ) -> None:
         super().__init__()
         self.target, self.gain, self.memory = target, gain, memory
         self.register_buffer("log_weight", torch.tensor(math.log(start)))

@@ -41,6 +41,7 @@ def compare(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
+    """Put several runs side by side."""
     from isthmus.runs.compare import compare as compared
 
     screen = Screen(as_json=as_json, quiet=quiet)

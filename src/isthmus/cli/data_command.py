@@ -41,6 +41,7 @@ app = typer.Typer(
     ),
 )
 def list_(as_json: Json = False, debug: Debug = False) -> None:
+    """List the named data sets."""
     from isthmus.data import catalogue
 
     screen = Screen(as_json=as_json)
@@ -68,6 +69,7 @@ def fetch(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
+    """Fetch a named data set."""
     from isthmus.cli.progress import fetching
     from isthmus.data import CATALOGUE
     from isthmus.data import fetch as fetched
@@ -110,6 +112,7 @@ def describe(
     debug: Debug = False,
     **given: Any,
 ) -> None:
+    """Say what is in some data."""
     from isthmus.cli.progress import fetching
     from isthmus.data import describe as described
     from isthmus.data import load

@@ -1,4 +1,5 @@
 """`isthmus demo`: six autoencoders on digits, offline."""
+
 from __future__ import annotations
 
 import contextlib
@@ -38,6 +39,7 @@ def demo(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
+    """Train and compare six autoencoders on digits."""
     from isthmus.cli.progress import watching
     from isthmus.demo import demo as shown
 
@@ -84,8 +86,11 @@ def _show(found: Demo, screen: Screen) -> None:
     steps = next_steps(found.folder)
     screen.words(
         [
-            ("mse", "squared error per pixel of the test images; / PCA: over that of PCA with 8 "
-             "dimensions, the best linear code of 8 numbers"),
+            (
+                "mse",
+                "squared error per pixel of the test images; / PCA: over that of PCA with 8 "
+                "dimensions, the best linear code of 8 numbers",
+            ),
             ("active", "latents in use in an image (L0); dead: latents that no test image uses"),
             ("5-NN", "test digits named right by the 5 nearest training codes"),
             ("report", f"{found.report}  (open it in a browser)"),

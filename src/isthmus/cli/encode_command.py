@@ -53,6 +53,7 @@ def encode(
     debug: Debug = False,
     **given: Any,
 ) -> None:
+    """Write codes into a file."""
     from isthmus.cli.code_files import Codes, writer_for
     from isthmus.cli.samples import loaded_for, parts_of
     from isthmus.runs import open_run

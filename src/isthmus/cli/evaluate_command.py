@@ -52,6 +52,7 @@ def evaluate(
     debug: Debug = False,
     **given: Any,
 ) -> None:
+    """Measure a trained model."""
     from isthmus.cli.numbers import show_metrics
     from isthmus.cli.samples import loaded_for
     from isthmus.cli.values import evaluation

@@ -29,6 +29,7 @@ def models(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
+    """List or show presets."""
     from isthmus.models import PRESETS, preset
 
     screen = Screen(as_json=as_json, quiet=quiet)
@@ -74,7 +75,7 @@ def _show(preset: Any, screen: Screen) -> None:
     screen.line(f"{preset.name}: {preset.summary}", style="bold")
     rows = []
     for name, part in _parts(preset):
-        docs = field_docs(type(part))
+        docs = field_docs(part.__class__)
         title = f"{name} {type(part).__name__}"
         for field in dataclasses.fields(part):
             value = getattr(part, field.name)

@@ -28,10 +28,17 @@ __all__ = [
     "taking",
 ]
 
-Json = Annotated[bool, typer.Option("--json", metavar=" ", help="Print one JSON object instead of words.")]
-Debug = Annotated[bool, typer.Option("--debug", metavar=" ", help="Show the whole traceback of an error.")]
+Json = Annotated[
+    bool, typer.Option("--json", metavar=" ", help="Print one JSON object instead of words.")
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", metavar=" ", help="Show the whole traceback of an error.")
+]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", metavar=" ", help="No messages and no progress on standard error.")
+    bool,
+    typer.Option(
+        "--quiet", "-q", metavar=" ", help="No messages and no progress on standard error."
+    ),
 ]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -88,7 +95,7 @@ class Option:
         if self.is_on:  # only switching it off says anything
             flag, text = f"--no-{self.flag[2:]}", f"Not: {text[:1].lower()}{text[1:]}"
         if len(metavar) > _WIDEST:
-            text, metavar = f"{text} One of {', '.join(metavar.split('|'))}.", "NAME"
+            text, metavar = f"{text} One of {_one_of(metavar)}.", "NAME"
         info = typer.Option(
             flag,
             help=escape(text),
@@ -103,6 +110,10 @@ class Option:
             default=None,
             annotation=Annotated[kind, info],
         )
+
+
+def _one_of(metavar: str) -> str:
+    return ", ".join({"FLOAT": "a number"}.get(part, part) for part in metavar.split("|"))
 
 
 def taking(*options: Option) -> Callable[[Function], Function]:
@@ -169,7 +180,12 @@ def data_options(*, splits: bool = True) -> tuple[Option, ...]:
     """
     left_out = {"limit", "name"} | (set() if splits else {"validation", "test", "seed"})
     metavars = {"resize": "SIDE|HxW", "range": "LOW,HIGH", "label_column": "NAME|INT"}
-    metavars |= {"validation": "FLOAT|INT", "test": "FLOAT|INT", "colour": "grey|rgb", "header": "yes|no"}
+    metavars |= {
+        "validation": "FLOAT|INT",
+        "test": "FLOAT|INT",
+        "colour": "grey|rgb",
+        "header": "yes|no",
+    }
     found = []
     for setting in grouped(declared("Data", "data/options.py", "LoadOptions")):
         if setting.name in left_out:

@@ -78,7 +78,9 @@ def program() -> Any:
 
 def _root(
     ctx: typer.Context,
-    version: Annotated[bool, typer.Option("--version", metavar=" ", help="Print the version and leave.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", metavar=" ", help="Print the version and leave.")
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", metavar=" ", help="Show the whole traceback of an error.")
     ] = False,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from isthmus.cli.screen import Screen
 
 if TYPE_CHECKING:
+    from isthmus.data.fetching import Progress as Fetching
     from isthmus.training import Progress, Watch
 
 __all__ = ["fetching", "watching"]
@@ -93,7 +94,7 @@ def _pace(progress: Progress) -> str:
 
 
 @contextlib.contextmanager
-def fetching(screen: Screen) -> Iterator[object]:
+def fetching(screen: Screen) -> Iterator[Fetching | None]:
     """Yield a function that is told of bytes as they arrive: (file, here, in all or None)."""
     if screen.quiet:
         yield None
@@ -108,16 +109,16 @@ def fetching(screen: Screen) -> Iterator[object]:
 
         yield tell
         return
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Bars(*columns, TimeRemainingColumn(), console=screen.err, transient=True) as bars:
-        tasks: dict[str, object] = {}
+        tasks: dict[str, TaskID] = {}
 
         def show(name: str, here: int, total: int | None) -> None:
             if name not in tasks:
                 tasks[name] = bars.add_task(name, total=total)
-            bars.update(tasks[name], completed=here, total=total)  # type: ignore[arg-type]
+            bars.update(tasks[name], completed=here, total=total)
 
         yield show

@@ -65,6 +65,7 @@ def reconstruct(
     debug: Debug = False,
     **given: Any,
 ) -> None:
+    """Write reconstructions."""
     from isthmus.cli.samples import loaded_for, parts_of
     from isthmus.runs import open_run
 
@@ -86,8 +87,9 @@ def reconstruct(
     mse = float(errors.mean())
     if as_json:
         names = [str(path) for path in (*files, table)]
-        screen.json({"run": str(run), "folder": str(out), "samples": len(raw), "mse": mse,
-                     "files": names})
+        screen.json(
+            {"run": str(run), "folder": str(out), "samples": len(raw), "mse": mse, "files": names}
+        )
         return
     screen.words(
         [
@@ -134,7 +136,8 @@ def _errors(run: Run, raw: np.ndarray, again: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         device = run.model.device
         gap = scaled(torch.from_numpy(raw).to(device)) - scaled(torch.from_numpy(again).to(device))
-    return gap.double().square().flatten(1).mean(1).cpu().numpy()
+    errors: np.ndarray = gap.double().square().flatten(1).mean(1).cpu().numpy()
+    return errors
 
 
 def _pictures(
@@ -161,8 +164,9 @@ def _pictures(
             found = {f"{name}-original.png": first, f"{name}-reconstruction.png": second}
         else:
             times = max(1, _SIDE // max(first.shape[:2]))
-            sides = [np.kron(image, np.ones((times, times, 1), np.uint8))
-                     for image in (first, second)]
+            sides = [
+                np.kron(image, np.ones((times, times, 1), np.uint8)) for image in (first, second)
+            ]
             gap = np.full((sides[0].shape[0], max(2, times // 2), sides[0].shape[2]), 255, np.uint8)
             found = {f"{name}.png": np.concatenate([sides[0], gap, sides[1]], axis=1)}
         for file, pixels in found.items():

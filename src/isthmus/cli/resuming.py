@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isthmus.bottlenecks import BOTTLENECKS
 from isthmus.configs import from_json
@@ -13,6 +13,12 @@ from isthmus.likelihoods import LIKELIHOODS
 from isthmus.models.corruption import CORRUPTIONS
 from isthmus.models.presets import Preset
 from isthmus.networks import NETWORKS
+
+if TYPE_CHECKING:
+    from isthmus.bottlenecks import Bottleneck
+    from isthmus.likelihoods import Likelihood
+    from isthmus.models.corruption import Masking, Noise
+    from isthmus.networks import Network
 
 __all__ = ["Begun", "begun"]
 
@@ -35,15 +41,20 @@ class Begun:
     def __init__(self, config: dict[str, Any], folder: Path) -> None:
         try:
             model, data = config["model"], config["data"]
-            corruption = model["corruption"]
+            network: Network = from_json(model["network"], NETWORKS)
+            bottleneck: Bottleneck = from_json(model["bottleneck"], BOTTLENECKS)
+            likelihood: Likelihood = from_json(model["likelihood"], LIKELIHOODS)
+            corruption: Masking | Noise | None = None
+            if model["corruption"] is not None:
+                corruption = from_json(model["corruption"], CORRUPTIONS)
             training = {k: v for k, v in config["training"].items() if k != "kind"}
             self.preset = Preset(
                 str(config.get("preset", "custom")),
                 "",
-                from_json(model["network"], NETWORKS),
-                from_json(model["bottleneck"], BOTTLENECKS),
-                from_json(model["likelihood"], LIKELIHOODS),
-                None if corruption is None else from_json(corruption, CORRUPTIONS),
+                network,
+                bottleneck,
+                likelihood,
+                corruption,
                 training,
             )
             self.source: str | None = data["source"]

@@ -62,7 +62,10 @@ class Setting:
     @property
     def metavar(self) -> str:
         """What stands for the value in help."""
-        return "|".join(dict.fromkeys(_metavar(field.kind) for field in self.fields))
+        kinds = dict.fromkeys(_metavar(field.kind) for field in self.fields)
+        known = any(kind[:1].islower() for kind in kinds)
+        # one class's plain text is no more than the words that another lists
+        return "|".join(kind for kind in kinds if kind != "TEXT" or not known)
 
     @property
     def help(self) -> str:
@@ -136,7 +139,7 @@ def _registered(tree: ast.Module) -> list[str]:
     return [
         argument.id
         for node in tree.body
-        if isinstance(node, ast.Assign)
+        if isinstance(node, ast.Assign | ast.AnnAssign)
         and isinstance(node.value, ast.Call)
         and isinstance(node.value.func, ast.Name)
         and node.value.func.id == "by_name"

@@ -83,6 +83,7 @@ def sweep(
     debug: Debug = False,
     **given: Any,
 ) -> None:
+    """Train a grid of settings."""
     from isthmus.cli.values import chosen, evaluation
     from isthmus.runs.sweep import sweep as swept
 
@@ -107,8 +108,9 @@ def sweep(
         )
     except KeyboardInterrupt as stop:
         again = "type the same command again, and it goes on"
-        raise Interrupted(str(stop) or f"the sweep was stopped; what is done stays in {out}",
-                          again) from stop
+        raise Interrupted(
+            str(stop) or f"the sweep was stopped; what is done stays in {out}", again
+        ) from stop
     if as_json:
         screen.json(found.as_json())
         return

@@ -95,6 +95,7 @@ def train(
     debug: Debug = False,
     **given: Any,
 ) -> None:
+    """Train a model."""
     screen = Screen(as_json=as_json, quiet=quiet)
     folder = _folder(data, model, out, resume=resume, dry_run=dry_run)
     job = _job(data, model, folder, given, resume=resume, screen=screen)
@@ -150,7 +151,11 @@ def _folder(
             "nothing in it was changed",
             where=str(folder),
             fix=f"give another, such as --out {other}"
-            + (f"; or go on with it: isthmus train --resume --out {shlex.quote(str(folder))}" if holds else ""),
+            + (
+                f"; or go on with it: isthmus train --resume --out {shlex.quote(str(folder))}"
+                if holds
+                else ""
+            ),
         )
     return folder
 
@@ -273,8 +278,11 @@ def _close(run: Run, folder: Path, seconds: float, trained: int, screen: Screen)
     show_metrics(screen, run.metrics)
     pictures = sorted((folder / "figures").glob("*.png"))
     facts = [
-        ("trained", f"{len(run.history)} epochs in {_time(seconds)}, "
-         f"{number(trained / max(seconds, 1e-9))} samples/s"),
+        (
+            "trained",
+            f"{len(run.history)} epochs in {_time(seconds)}, "
+            f"{number(trained / max(seconds, 1e-9))} samples/s",
+        ),
         ("run", str(folder)),
     ]
     if pictures:

@@ -133,8 +133,11 @@ def _pca_row(dataset: Dataset) -> dict[str, Any]:
     train, test = (scaled(dataset[split].all()).numpy() for split in ("train", "test"))
     pca = PCABaseline.fit([train], BUDGET, seed=0)
     error = float(((pca.reconstruct(test, BUDGET) - test) ** 2).mean(dtype="float64"))
-    labels = [dataset[split].label_array() for split in ("train", "test")]
-    near = knn_accuracy(pca.encode(train, BUDGET), labels[0], pca.encode(test, BUDGET), labels[1])
+    codes = pca.encode(train, BUDGET), pca.encode(test, BUDGET)
+    known, asked = dataset["train"].label_array(), dataset["test"].label_array()
+    near = None
+    if known is not None and asked is not None:
+        near = knn_accuracy(codes[0], known, codes[1], asked).accuracy
     return {
         "name": f"PCA, {BUDGET} dimensions",
         "latent": BUDGET,
@@ -142,7 +145,7 @@ def _pca_row(dataset: Dataset) -> dict[str, Any]:
         "dead_fraction": None,
         "mean_activation": None,
         "mse": error,
-        "knn_accuracy": near.accuracy,
+        "knn_accuracy": near,
         "nll": None,
         "seconds": None,
     }

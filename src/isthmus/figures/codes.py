@@ -27,6 +27,8 @@ __all__ = [
 ]
 
 _MOST_LATENTS = 256
+# Where the bar of latents that never fire stands, in bins from the least rate.
+_NEVER = -3.6
 
 
 @draws
@@ -166,9 +168,11 @@ def draw_histogram(
     width, low = np.diff(edges), edges[:-1]
     axes.bar(low, share, width, align="edge", color=BLUE, label="not zero")
     if zero.any():
+        here = zeros > 0
         axes.bar(
-            low, zeros, width, bottom=share, align="edge", facecolor="white", edgecolor=ORANGE,
-            hatch="////", label=f"exactly 0: {_percent(zero.mean())}",
+            low[here], zeros[here], width[here], bottom=share[here], align="edge",
+            facecolor="white", edgecolor=ORANGE, hatch="////",
+            label=f"exactly 0: {_percent(zero.mean())}",
         )  # fmt: skip
         axes.legend(loc="upper right")
     axes.set_yscale("log")
@@ -224,25 +228,26 @@ def draw_heatmap(axes: Axes, values: np.ndarray, title: str = "codes", bar: bool
 
 def draw_firing_rates(axes: Axes, rates: np.ndarray, edges: np.ndarray | None = None) -> Table:
     """Draw numbers of latents by firing rate, in bins of equal ratio, the dead ones apart."""
+    from matplotlib.ticker import MaxNLocator
+
     edges = rate_edges(rates) if edges is None else edges
     alive = rates[rates > 0]
     counts = np.histogram(np.clip(alive, edges[0], edges[-1]), bins=edges)[0]
     dead = int((rates == 0).sum())
-    places = np.arange(len(counts)) + 1
-    axes.bar(places, counts, 1.0, align="edge", color=BLUE, edgecolor="white", linewidth=0.5)
-    axes.bar(
-        -0.75, dead, 1.0, align="edge", facecolor="white", edgecolor=ORANGE, hatch="////"
-    )  # fmt: skip
+    places = np.arange(len(counts)) + 0.5
+    axes.bar(places, counts, 1.0, color=BLUE, edgecolor="white", linewidth=0.5)
     if dead:
+        axes.bar(_NEVER, dead, 1.6, facecolor="white", edgecolor=ORANGE, hatch="////")
         axes.annotate(
-            str(dead), (-0.25, dead), ha="center", va="bottom", fontsize=9, xytext=(0, 1),
+            str(dead), (_NEVER, dead), ha="center", va="bottom", fontsize=9, xytext=(0, 1),
             textcoords="offset points",
         )  # fmt: skip
-    step = max(1, len(counts) // 4)
-    ticks = np.arange(0, len(edges), step)
-    axes.set_xticks([-0.25, *(ticks + 1)], ["never", *(_percent(edges[t]) for t in ticks)])
+    ticks, names = _rate_ticks(edges)
+    axes.set_xticks([_NEVER, *ticks], ["never", *names])
+    axes.set_xlim(_NEVER - 1.6, len(counts) + 0.6)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
     axes.margins(y=0.12)
-    axes.set(xlabel="share of samples on which a latent fires", ylabel="latents")
+    axes.set(xlabel="share of samples a latent fires on", ylabel="latents")
     axes.set_title(f"firing rates of {len(rates):,} latents")
     return Table(
         {
@@ -251,6 +256,20 @@ def draw_firing_rates(axes: Axes, rates: np.ndarray, edges: np.ndarray | None = 
             "latents": np.array([dead, *counts]),
         }
     )
+
+
+def _rate_ticks(edges: np.ndarray) -> tuple[list[float], list[str]]:
+    """Give up to five round rates, at their places on the axis of equal-ratio bins."""
+    steps = np.log(edges[-1] / edges[0])
+    round_rates = [m * 10.0**p for p in range(-12, 1) for m in (1, 2, 5) if m * 10.0**p <= 1]
+    inside = [rate for rate in round_rates if rate >= edges[0] * (1 - 1e-9)]
+    ticks: list[float] = []
+    for rate in reversed(inside):
+        place = float(np.log(rate / edges[0]) / steps * (len(edges) - 1))
+        if not ticks or ticks[-1] - place >= 0.2 * (len(edges) - 1):
+            ticks.append(place)
+    rates = edges[0] * np.exp(np.array(ticks) * steps / (len(edges) - 1))
+    return ticks, [_percent(rate) for rate in rates]
 
 
 def rate_edges(rates: np.ndarray, bins: int = 20) -> np.ndarray:

@@ -54,8 +54,8 @@ def loss_curves(
     terms
         Which terms, the total first; a term without columns is passed over.
     best
-        The epoch to mark; by default the one of lowest validation loss, or of lowest training
-        loss where nothing was validated.
+        The epoch whose weights were kept, to mark it; by default the mark is at that of lowest
+        validation loss, or of lowest training loss where nothing was validated.
 
     Returns
     -------
@@ -69,15 +69,18 @@ def loss_curves(
     """
     epochs, columns = _read(history, "the history", terms)
     shown = _worth_drawing(columns, terms)
+    said = "lowest loss" if best is None else "kept"
     best = _best_epoch(epochs, columns, terms[0]) if best is None else best
-    rows, across = -(-len(shown) // 2), min(len(shown), 2)
-    figure = new_figure(7.0, 3.8 if rows == 1 else 2.6 * rows + 0.4)
+    across = min(len(shown), 3 if len(shown) == 3 else 2)
+    rows = -(-len(shown) // across)
+    figure = new_figure(8.0 if across == 3 else 7.0, 3.6 if rows == 1 else 2.6 * rows + 0.4)
     grid = figure.subplots(rows, across, squeeze=False).ravel()
     for axes in grid[len(shown) :]:
         axes.set_axis_off()
     for axes, term in zip(grid, shown, strict=False):
         alone = "" if len(shown) > 1 or term not in terms[1:] else " (the whole loss)"
-        _draw_term(axes, epochs, columns, term, best)
+        _draw_term(axes, epochs, columns, term)
+        axes.axvline(best, color=BLACK, linestyle=":", linewidth=1.2, label=f"{said}: epoch {best}")
         axes.set_title(("total loss" if term == terms[0] else term) + alone)
     for axes in grid[max(0, len(shown) - across) : len(shown)]:
         axes.set_xlabel("epoch")
@@ -85,7 +88,8 @@ def loss_curves(
     figure.legend(handles=list(handles.values()), loc="outside upper right", ncols=3)
     table: dict[str, Column] = {"epoch": epochs}
     table |= {n: v for n, v in columns.items() if n.partition("_")[2] in shown}
-    return Picture(figure, Table(table), _describe(epochs, columns, terms[0], best))
+    mark_says = f"{said}: epoch {best}"
+    return Picture(figure, Table(table), _describe(epochs, columns, terms[0], mark_says))
 
 
 @draws
@@ -209,9 +213,9 @@ def _best_epoch(epochs: np.ndarray, columns: Mapping[str, np.ndarray], total: st
 
 
 def _draw_term(
-    axes: Axes, epochs: np.ndarray, columns: Mapping[str, np.ndarray], term: str, best: int
+    axes: Axes, epochs: np.ndarray, columns: Mapping[str, np.ndarray], term: str
 ) -> None:
-    """Draw one term's two curves and the mark of the best epoch."""
+    """Draw one term's two curves."""
     looks: dict[str, dict[str, Any]] = {
         "train": {"color": BLUE, "linestyle": "-", "marker": "" if len(epochs) > 2 else "s"},
         "validation": {"color": ORANGE, "linestyle": "--", "marker": "o"},
@@ -219,7 +223,6 @@ def _draw_term(
     drawn = {s: columns[f"{s}_{term}"] for s in _SIDES if f"{s}_{term}" in columns}
     for side, values in drawn.items():
         _line(axes, epochs, values, label=side, **looks[side])
-    axes.axvline(best, color=BLACK, linestyle=":", linewidth=1.2, label=f"best epoch: {best}")
     log_axis(axes, "y", np.concatenate(list(drawn.values())))
     _whole_epochs(axes)
     axes.grid(True)
@@ -233,13 +236,15 @@ def _line(axes: Axes, epochs: np.ndarray, values: np.ndarray, **look: Any) -> No
 def _whole_epochs(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True, min_n_ticks=1))
 
 
-def _describe(epochs: np.ndarray, columns: Mapping[str, np.ndarray], total: str, best: int) -> str:
+def _describe(
+    epochs: np.ndarray, columns: Mapping[str, np.ndarray], total: str, mark_says: str
+) -> str:
     parts = []
     for side in _SIDES:
         values = _finite(columns.get(f"{side}_{total}", np.empty(0)))
         if values.size:
             parts.append(f"{side} {total} goes from {plain(values[0])} to {plain(values[-1])}")
-    return f"Loss over {len(epochs)} epochs: {'; '.join(parts)}; best epoch {best}."
+    return f"Loss over {len(epochs)} epochs: {'; '.join(parts)}; {mark_says}."

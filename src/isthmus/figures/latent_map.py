@@ -197,7 +197,8 @@ def _write_names(axes: Axes, points: np.ndarray, groups: Mapping[str, np.ndarray
     for name, (x, y) in zip(groups, places, strict=True):
         axes.text(
             x, y, short(name, 14), ha="center", va="center", fontsize=12, fontweight="bold",
-            color=BLACK, path_effects=[withStroke(linewidth=3, foreground="white")], in_layout=False,
+            color=BLACK, path_effects=[withStroke(linewidth=3, foreground="white")],
+            in_layout=False,
         )  # fmt: skip
 
 

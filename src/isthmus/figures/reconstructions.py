@@ -19,7 +19,17 @@ from isthmus.figures.pixels import (
     tile_table,
     to_bytes,
 )
-from isthmus.figures.style import BLACK, BLUE, ORANGE, SIGNED, draws, new_figure, plain, short
+from isthmus.figures.style import (
+    BLACK,
+    BLUE,
+    ORANGE,
+    SIGNED,
+    draws,
+    fit_height,
+    new_figure,
+    plain,
+    short,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,7 +124,7 @@ def _images(
     residual = first - second
     count, height, width = len(first), first.shape[-2], first.shape[-1]
     tile = min(1.1, max(0.53, 5.4 / count))
-    figure = new_figure(max(7.0, count * tile + 1.6), 3 * tile * height / width + 1.0)
+    figure = new_figure(max(7.0, count * tile + 1.6), 3.6 * tile * height / width + 1.6, tiles=True)
     grid = figure.add_gridspec(3, 2, width_ratios=(40, 1))
     rows = [figure.add_subplot(grid[row, 0]) for row in range(3)]
     show_mosaic(rows[0], to_bytes(first, limits)[None])
@@ -135,6 +145,7 @@ def _images(
         rows[0].tick_params(length=0)
     rows[2].set_xticks(middles, [_brief(error) for error in errors])
     rows[2].set_xlabel("mean squared error of each sample")
+    fit_height(figure)
     return figure, [first, second, residual]
 
 

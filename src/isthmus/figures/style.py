@@ -34,6 +34,7 @@ __all__ = [
     "colour",
     "dash",
     "draws",
+    "fit_height",
     "log_axis",
     "mark",
     "new_figure",
@@ -100,14 +101,26 @@ def draws(function: Callable[P, R]) -> Callable[P, R]:
     return styled
 
 
-def new_figure(width: float = 7.0, height: float = 4.0) -> Figure:
-    """Give an empty figure (inches, 150 dpi, constrained layout) with an Agg canvas."""
+def new_figure(width: float = 7.0, height: float = 4.0, tiles: bool = False) -> Figure:
+    """Give an empty figure (inches, 150 dpi, constrained layout) with an Agg canvas.
+
+    ``tiles`` closes the gaps that panels of fixed aspect would leave between them; such figures
+    are best finished by :func:`fit_height`.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
+    figure = Figure(
+        figsize=(width, height), dpi=150, layout="compressed" if tiles else "constrained"
+    )
     FigureCanvasAgg(figure)
     return figure
+
+
+def fit_height(figure: Figure) -> None:
+    """Make a figure as high as what is drawn on it, its width kept."""
+    figure.draw_without_rendering()
+    figure.set_figheight(figure.get_tightbbox().height + 0.12)
 
 
 def colour(index: int) -> str:

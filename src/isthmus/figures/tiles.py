@@ -19,7 +19,7 @@ from isthmus.figures.pixels import (
     tile_table,
     to_bytes,
 )
-from isthmus.figures.style import SIGNED, draws, new_figure, plain
+from isthmus.figures.style import SIGNED, draws, fit_height, new_figure, plain
 from isthmus.figures.table import Column
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def dictionary_columns(
     what = "decoder columns, the latent above each"
     rated = "" if sorted_rates is None else "; beside each row how often its latents fire"
     figure.suptitle(what + rated, x=0.01, ha="left", fontsize=10.5)
+    fit_height(figure)
     alt = f"{len(order)} of {len(values)} decoder columns as images of shape {size}{rated}."
     return Picture(figure, tile_table({"latent": order, "rate": rate_column}, images), alt)
 
@@ -124,6 +125,7 @@ def prior_samples(images: Any, *, columns: int = 10, value_range: Range | None =
     figure, axes = _sheet_figure(sheet)
     show_mosaic(axes, sheet)
     axes.set_title(f"{len(values)} samples from the prior")
+    fit_height(figure)
     alt = f"{len(values)} images decoded from draws of the prior."
     return Picture(figure, tile_table({"sample": np.arange(len(values))}, values), alt)
 
@@ -158,6 +160,7 @@ def interpolations(images: Any, *, value_range: Range | None = None) -> Picture:
     axes.set_xticks(centres(steps, values.shape[-1]), [plain(round(x, 2)) for x in t])
     axes.set_xlabel("from one end (0) to the other (1)")
     axes.set_title("interpolations between two codes")
+    fit_height(figure)
     leading = _grid_columns(rows, steps, "row", np.arange(rows), "step", np.arange(steps))
     leading["t"] = np.tile(t, rows)
     alt = f"{rows} interpolations of {steps} steps between pairs of codes."
@@ -208,6 +211,7 @@ def traversals(
     axes.tick_params(length=0)
     axes.set_xlabel("value of the latent, the others held")
     axes.set_title("latent traversals")
+    fit_height(figure)
     leading = _grid_columns(len(ids), len(points), "latent", ids, "value", points)
     alt = (
         f"Traversals of {len(ids)} latents over {len(points)} values from "
@@ -257,7 +261,8 @@ def _sheet_figure(sheet: np.ndarray) -> tuple[Figure, Axes]:
     """Make a figure as high as its tiles need, none wider than an inch."""
     rows, columns, _, height, width = sheet.shape
     tile = min(1.0, max(0.4, 5.8 / columns))
-    figure = new_figure(max(7.0, columns * tile + 1.2), rows * tile * 1.08 * height / width + 0.9)
+    over = 1.2 * height / width
+    figure = new_figure(max(7.0, columns * tile + 1.2), rows * tile * over + 1.5, tiles=True)
     axes = figure.subplots()
     axes.set_anchor("W")
     return figure, axes
@@ -270,7 +275,7 @@ def _labelled_rows(
     rows = -(-len(images) // across)
     height, width = images.shape[-2:]
     tile = min(1.0, 5.4 / across)
-    figure = new_figure(7.0, rows * (tile * height / width + 0.24) + 0.7)
+    figure = new_figure(7.0, rows * (tile * height / width + 0.4) + 1.0, tiles=True)
     panels = list(figure.subplots(rows, 1, squeeze=False).ravel())
     artists = []
     for row, axes in enumerate(panels):

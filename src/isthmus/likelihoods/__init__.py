@@ -8,7 +8,9 @@ from isthmus.likelihoods.cosine import Cosine
 from isthmus.likelihoods.gaussian import MSE, Gaussian
 from isthmus.likelihoods.laplace import Laplace
 
-LIKELIHOODS = by_name(MSE, Gaussian, Bernoulli, Laplace, Categorical, Cosine)
+LIKELIHOODS: dict[str, type[Likelihood]] = by_name(
+    MSE, Gaussian, Bernoulli, Laplace, Categorical, Cosine
+)
 
 __all__ = [
     "LIKELIHOODS",

@@ -18,7 +18,7 @@ from isthmus.data.preprocessing import Preprocessing
 from isthmus.errors import ConfigError, DataError
 from isthmus.likelihoods import MSE, Likelihood, Readout
 from isthmus.models.corruption import Masking, Noise
-from isthmus.networks import MLP, NETWORKS, Network
+from isthmus.networks import NETWORKS, Network
 from isthmus.networks.base import Sizes
 
 __all__ = ["Autoencoder", "Terms", "evaluating"]
@@ -77,6 +77,7 @@ class Autoencoder(nn.Module):
 
     Examples
     --------
+    >>> from isthmus.networks import MLP
     >>> model = Autoencoder((1, 28, 28), network=MLP(hidden=(128,)))
     >>> model.parameters_count
     209968

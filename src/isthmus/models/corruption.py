@@ -51,4 +51,4 @@ class Noise:
         return x + self.deviation * noise
 
 
-CORRUPTIONS = by_name(Masking, Noise)
+CORRUPTIONS: dict[str, type[Masking] | type[Noise]] = by_name(Masking, Noise)

@@ -5,6 +5,6 @@ from isthmus.networks.base import Halves, Network
 from isthmus.networks.conv import Conv
 from isthmus.networks.mlp import MLP, Linear
 
-NETWORKS = by_name(Linear, MLP, Conv)
+NETWORKS: dict[str, type[Network]] = by_name(Linear, MLP, Conv)
 
 __all__ = ["MLP", "NETWORKS", "Conv", "Halves", "Linear", "Network"]

@@ -102,7 +102,9 @@ class TiedDecoder(nn.Module):
     and the tie survives ``.to()`` and ``deepcopy`` of the whole model.
     """
 
-    def __init__(self, layers: Sequence[nn.Linear], activation: str, output: tuple[int, ...]):
+    def __init__(
+        self, layers: Sequence[nn.Linear], activation: str, output: tuple[int, ...]
+    ) -> None:
         super().__init__()
         # a tuple hides the layers from registration: they belong to the encoder
         self._layers = tuple(reversed(layers))

@@ -19,19 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "compare"]
 
-_SHOWN = (
-    "name", "split", "preset", "seed", "latent", "parameters", "epochs", "seconds", "mse",
-    "pca_ratio", "knn_accuracy", "l0", "mean_activation", "dead_fraction", "hoyer", "nll", "elbo",
-    "active_units",
+_SHOWN_METRICS = (
+    "mse", "pca_ratio", "knn_accuracy", "l0", "mean_activation", "dead_fraction", "hoyer", "nll",
+    "elbo", "active_units",
 )  # fmt: skip
-_TITLES = {
-    "pca_ratio": "mse/pca",
-    "knn_accuracy": "5-nn",
-    "mean_activation": "mean act.",
-    "dead_fraction": "dead",
-    "active_units": "active",
-    "parameters": "params",
-}
+_SHOWN = (
+    "name", "split", "preset", "seed", "latent", "parameters", "epochs", "seconds",
+    *_SHOWN_METRICS,
+)  # fmt: skip
 _FEW_PAIRS = 10
 
 
@@ -84,7 +79,7 @@ class Comparison:
     def text(self) -> str:
         """Return the table of runs, that of groups where there are several seeds, and sentences."""
         shown = [c for c in _SHOWN if c != "split" or len({r["split"] for r in self.rows}) > 1]
-        lines = aligned(self.rows, shown, _TITLES)
+        lines = aligned(self.rows, shown)
         if any(len(group.seeds) > 1 for group in self.groups):
             lines += ["", "Over seeds (mean ± half of the 95 % interval):", *self._group_table()]
         for sentences in (self.statements, self.notes):
@@ -97,13 +92,13 @@ class Comparison:
         for group in self.groups:
             row: Row = {"name": group.name, "split": group.split if several else None}
             row["seeds"] = len(group.seeds)
-            for metric in ("mse", "pca_ratio", *COMPARED):
+            for metric in _SHOWN_METRICS:
                 found = group.interval(metric)
                 if found is not None:
                     half = "" if found.half is None else f" ± {found.half:.2g}"
                     row[metric] = f"{found.mean:.4g}{half}"
             table.append(row)
-        return aligned(table, ("name", "split", "seeds", *_SHOWN[8:]), _TITLES)
+        return aligned(table, ("name", "split", "seeds", *_SHOWN_METRICS))
 
     def as_json(self) -> dict[str, Any]:
         """Return {"runs", "groups", "differences", "statements", "notes"} as JSON values."""
@@ -207,7 +202,7 @@ class Comparison:
         return [*written, *codes.save(place, "codes")]
 
 
-def compare(runs: Sequence[Run | str | Path], splits: str | Sequence[str] = "test") -> Comparison:
+def compare(runs: Sequence[Run | str | Path], split: str | Sequence[str] = "test") -> Comparison:
     """Put runs side by side.
 
     Runs that differ only in their seed are one group; groups are compared by Welch's t test
@@ -217,7 +212,7 @@ def compare(runs: Sequence[Run | str | Path], splits: str | Sequence[str] = "tes
     ----------
     runs
         Runs or their folders, at least one.
-    splits
+    split
         The split, or splits, whose numbers are compared.
 
     Raises
@@ -235,15 +230,13 @@ def compare(runs: Sequence[Run | str | Path], splits: str | Sequence[str] = "tes
     >>> [group.seeds for group in found.groups], found.rows[0]["parameters"]
     ([(0, 1)], 580)
     """
-    chosen = (splits,) if isinstance(splits, str) else tuple(splits)
+    chosen = (split,) if isinstance(split, str) else tuple(split)
     if not runs or not chosen:
         raise ConfigError("there is nothing to compare", fix="give at least one run and one split")
     opened = tuple(run if isinstance(run, Run) else open_run(run) for run in runs)
     names = _distinct(opened)
     rows = tuple(
-        row_of(run, split, name)
-        for run, name in zip(opened, names, strict=True)
-        for split in chosen
+        row_of(run, part, name) for run, name in zip(opened, names, strict=True) for part in chosen
     )
     groups, twice = grouped(opened, names, rows, chosen)
     notes = (*_warnings(opened, names, rows), *twice)

@@ -41,6 +41,15 @@ METRICS = (
     "samples_per_second",
 )
 """What a row says about a split, as in ``metrics.json``; ``pca_ratio`` is mse over pca_mse."""
+TITLES: Mapping[str, str] = {
+    "pca_ratio": "mse/pca",
+    "knn_accuracy": "5-nn",
+    "mean_activation": "mean act.",
+    "dead_fraction": "dead",
+    "active_units": "active",
+    "parameters": "params",
+}
+"""Shorter titles of columns, for tables that people read."""
 
 
 def row_of(run: Run, split: str = "test", name: str | None = None) -> Row:
@@ -110,16 +119,14 @@ def plain_cell(value: Any) -> str:
     return f"{value:,.0f}" if 10_000 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
-def aligned(
-    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], titles: Mapping[str, str]
-) -> list[str]:
+def aligned(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
     """Return the lines of a table: a title, then a row a line; columns without a value left out.
 
     Numbers are set to the right, words to the left.
     """
     rows = list(rows)
     shown = [c for c in columns if any(row.get(c) is not None for row in rows)]
-    cells = [[titles.get(c, c) for c in shown]]
+    cells = [[TITLES.get(c, c) for c in shown]]
     cells += [[plain_cell(row.get(c)) for c in shown] for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(shown))]
     words = [any(isinstance(row.get(c), str) for row in rows) for c in shown]

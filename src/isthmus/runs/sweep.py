@@ -20,10 +20,19 @@ from isthmus.models.presets import preset as preset_called
 from isthmus.runs.evaluation import Evaluation
 from isthmus.runs.identity import fingerprint
 from isthmus.runs.run import claim
-from isthmus.runs.sweep_data import Named, Source, Stored
 from isthmus.runs.sweep_plan import plan_json, trials_of
 from isthmus.runs.sweep_result import Sweep, SweepTable, first_line
-from isthmus.runs.sweep_work import ERROR, State, Work, do, in_processes, state_of
+from isthmus.runs.sweep_work import (
+    ERROR,
+    Named,
+    Source,
+    State,
+    Stored,
+    Work,
+    do,
+    in_processes,
+    state_of,
+)
 
 __all__ = ["Sweep", "SweepProgress", "SweepStopped", "sweep"]
 

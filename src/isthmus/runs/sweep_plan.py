@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus._version import __version__
-from isthmus.configs import to_json, validated
+from isthmus.configs import to_json
 from isthmus.errors import ConfigError
 from isthmus.models.presets import Preset
 from isthmus.runs.holding import held
 from isthmus.runs.rows import HEAD, METRICS
-from isthmus.training import Training
+from isthmus.runs.settings import applied
 
 __all__ = ["FORMAT", "Trial", "column", "plan_json", "shown", "trials_of"]
 
@@ -112,18 +112,8 @@ def _check_hold(hold: str, adjusted: Mapping[str, Any], vary: Mapping[str, Any])
 
 def _check_buildable(preset: Preset, settings: Mapping[str, Any], shape: tuple[int, ...]) -> None:
     """Build preset, training and model, so that what can't work is known before anything runs."""
-    changed, rest = preset.with_settings(settings)
-    rest = {name: value for name, value in rest.items() if name != "preprocess"}
-    known = {field.name for field in dataclasses.fields(Training)}
-    unknown = sorted(set(rest) - known)
-    if unknown:
-        parts = (changed.network, changed.bottleneck, changed.likelihood, changed.corruption)
-        own = [f.name for p in parts if p is not None for f in dataclasses.fields(p)]  # type: ignore[arg-type]
-        raise ConfigError(
-            f"the preset {preset.name!r} has no setting {unknown[0]!r}",
-            why=f"it has: {', '.join([*dict.fromkeys(own), *sorted(known)])}",
-        )
-    validated(Training, rest)
+    own = {name: value for name, value in settings.items() if name != "preprocess"}
+    changed, _ = applied(preset, own)
     changed.model(shape)
 
 

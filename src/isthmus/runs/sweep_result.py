@@ -1,40 +1,36 @@
-"""The table of a sweep and what it says, read from the folders of its runs."""
+"""The table of a sweep, read from the folders of its runs, what it says, and its figure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isthmus.bottlenecks import L1, BatchTopK, Gaussian, KLSparse, TopK
+from isthmus.bottlenecks.base import Bottleneck
 from isthmus.errors import DataError, IsthmusError
 from isthmus.files import read_json
 from isthmus.models.presets import Preset
 from isthmus.runs.compare import Comparison, compare
 from isthmus.runs.rows import HEAD, METRICS, Row, aligned, row_of, without_nan
 from isthmus.runs.run import open_run
-from isthmus.runs.sweep_figure import Axes, axes_for, draw
 from isthmus.runs.sweep_plan import Trial, column, shown
 from isthmus.runs.sweep_work import ERROR, State, state_of
 
 if TYPE_CHECKING:
     from isthmus.figures import Picture
 
-__all__ = ["Sweep", "SweepTable", "first_line"]
+__all__ = ["Axes", "Sweep", "SweepTable", "axes_for", "first_line"]
 
 TABLE = "sweep.csv"
-_TITLES = {
-    "pca_ratio": "mse/pca",
-    "knn_accuracy": "5-nn",
-    "mean_activation": "mean act.",
-    "dead_fraction": "dead",
-    "active_units": "active",
-    "parameters": "params",
-}
 _SHOWN = (
     "parameters", "seconds", "mse", "pca_ratio", "knn_accuracy", "l0", "mean_activation",
     "dead_fraction", "nll", "rate", "distortion", "active_units", "error",
 )  # fmt: skip
+
+
+# --- the table ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,7 @@ class Sweep:
         return compare([self.folder / "runs" / row["name"] for row in well], tuple(splits))
 
     def picture(self) -> Picture:
-        """Draw the trade-off: see :func:`~isthmus.runs.sweep_figure.axes_for`.
+        """Draw the trade-off: see :func:`axes_for`.
 
         Raises
         ------
@@ -84,7 +80,7 @@ class Sweep:
         """Return the table, what differs beyond seed noise, what failed, and notes."""
         short = [row | {"error": row["error"] and "failed"} for row in self.rows]
         names = () if self.varied else ("name",)
-        lines = aligned(short, (*names, *self.varied, "seed", *_SHOWN), _TITLES)
+        lines = aligned(short, (*names, *self.varied, "seed", *_SHOWN))
         if len({row["seed"] for row in self.rows}) > 1 and len(self.failed) < len(self.rows):
             lines += ["", *self.comparison().statements]
         if self.failed:
@@ -181,3 +177,113 @@ def _setting(trial: Trial) -> str:
 def first_line(text: str | None) -> str | None:
     """Return the first line of an error, which says what went wrong."""
     return None if text is None else text.splitlines()[0]
+
+
+# --- the figure -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Axes:
+    """What a trade-off figure shows."""
+
+    x: str
+    """The column along: what is paid."""
+    y: str
+    """The column up: what is lost."""
+    group: str | None
+    """The column that makes series, if any."""
+    settings: tuple[str, ...]
+    """The columns that tell the points of a series apart; none where x does."""
+    cost: bool
+    """Whether less of x is better, so that there is a front of best settings."""
+
+
+_FEW = 8
+_HELD: Mapping[str | None, frozenset[str]] = {
+    "l0": frozenset({"l0", "mean_activation"}),
+    "parameters": frozenset({"parameters"}),
+}
+
+
+def axes_for(
+    bottleneck: Bottleneck, rows: Sequence[Row], varied: Sequence[str], hold: str | None = None
+) -> Axes:
+    """Choose what to draw.
+
+    Variational: rate against distortion. Sparse: L0 (or mean activation, where no latent is
+    ever quite off) against MSE. Else the number of latents, or of parameters, or the setting
+    that was varied, against MSE.
+
+    Parameters
+    ----------
+    rows
+        The runs that went well.
+    varied
+        The columns of the settings that were varied.
+    hold
+        What was held constant, and so does not count as moving.
+    """
+    y = "mse"
+    if isinstance(bottleneck, Gaussian) and all(r.get("distortion") is not None for r in rows):
+        y = "distortion"
+    costs = [*_measured(bottleneck), *(["latent"] if "latent" in varied else []), "parameters"]
+    knobs = [name for name in varied if all(_is_number(row.get(name)) for row in rows)]
+    constant = _HELD.get(hold, frozenset())
+    moving = [n for n in (*costs, *knobs) if n not in constant and _moves(rows, n)]
+    x = moving[0] if moving else "parameters"
+    group = _group(rows, varied, knobs, x)
+    apart = tuple(name for name in varied if name != group)
+    return Axes(x, y, group, () if apart in ((x,), ()) else apart, x in costs and bool(moving))
+
+
+def _group(rows: Sequence[Row], varied: Sequence[str], knobs: Sequence[str], x: str) -> str | None:
+    """Choose the varied setting that makes series: words before numbers, the last of several."""
+    rest = [name for name in varied if name != x]
+    words = [name for name in rest if name not in knobs]
+    if words:
+        return words[0]
+    if len(rest) > 1 or (rest and x in varied):
+        return rest[-1]
+    few = rest and len({row.get(rest[0]) for row in rows}) <= _FEW
+    return rest[0] if few else None
+
+
+def _measured(bottleneck: Bottleneck) -> tuple[str, ...]:
+    if isinstance(bottleneck, Gaussian):
+        return ("rate",)
+    if isinstance(bottleneck, KLSparse) or (
+        isinstance(bottleneck, L1) and bottleneck.unit == "sigmoid"
+    ):
+        return ("mean_activation",)
+    return ("l0",) if isinstance(bottleneck, L1 | TopK | BatchTopK) else ()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _moves(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+    """Say whether every row has the number, and not always the same (but for rounding)."""
+    values = [row.get(name) for row in rows]
+    if not values or not all(_is_number(value) for value in values):
+        return False
+    numbers = [float(value) for value in values if value is not None]
+    return max(numbers) - min(numbers) > 1e-6 * max(abs(number) for number in numbers)
+
+
+def draw(rows: Sequence[Row], axes: Axes) -> Picture:
+    """Draw the trade-off; failed runs are left out and counted.
+
+    Raises
+    ------
+    DataError
+        If no run has both numbers.
+    """
+    from isthmus import figures
+
+    picture = figures.tradeoff(rows, axes.x, axes.y, axes.group, axes.cost, settings=axes.settings)
+    if not axes.cost:
+        # a mere knob, such as a learning rate, has no better end
+        plot = picture.figure.axes[0]
+        plot.set_xlabel(plot.get_xlabel().split("  \N{LEFTWARDS ARROW}")[0])
+    return picture

@@ -1,34 +1,105 @@
-"""One run of a sweep, in this process or in another."""
+"""The work of a sweep: one run, in this process or in others, and how they come by the data."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import enum
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from isthmus.data import Dataset
+import numpy as np
+
+from isthmus.data import Dataset, Samples, load
 from isthmus.errors import DivergedError, IsthmusError, RunError
 from isthmus.files import read_json, write_json
 from isthmus.models import storage
 from isthmus.models.presets import Preset
 from isthmus.runs.evaluation import Evaluation
-from isthmus.runs.sweep_data import Source
+from isthmus.runs.settings import threads_held
 from isthmus.runs.training import carry_out, job_for
 from isthmus.training import Progress
 
-__all__ = ["ERROR", "State", "Work", "do", "in_processes", "state_of"]
+__all__ = [
+    "ERROR", "Named", "Source", "State", "Stored", "Work", "do", "in_processes", "state_of",
+]  # fmt: skip
 
 ERROR = "error.json"
 _FINAL = DivergedError.__name__
+
+
+# --- the data -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Named:
+    """Data that every process loads for itself."""
+
+    source: str
+    """A named set, or a path in full."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of ``isthmus.load``."""
+
+    def open(self) -> Dataset:
+        """Load the data."""
+        return load(self.source, **self.options)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A data set that was in memory, laid out in files that every process maps."""
+
+    folder: Path
+    """Where ``SPLIT.npy`` and ``SPLIT-labels.npy`` are."""
+    about: Mapping[str, Any]
+    """The data set's other fields."""
+    splits: tuple[str, ...]
+    """Names of the splits."""
+
+    @classmethod
+    def write(cls, dataset: Dataset, folder: Path) -> Stored:
+        """Write the splits into ``folder``, a few samples at a time."""
+        for name, samples in dataset.splits.items():
+            shape = (len(samples), *samples.shape)
+            kept = np.lib.format.open_memmap(
+                folder / f"{name}.npy", "w+", samples.values.dtype, shape
+            )
+            start = 0
+            for chunk in samples.chunks():
+                kept[start : start + len(chunk)] = chunk
+                start += len(chunk)
+            kept.flush()
+            labels = samples.label_array()
+            if labels is not None:
+                np.save(folder / f"{name}-labels.npy", labels, allow_pickle=False)
+        about = {
+            key: getattr(dataset, key)
+            for key in ("name", "source", "kind", "range", "label_names", "feature_names", "notes")
+        }
+        return cls(folder, about, tuple(dataset.splits))
+
+    def open(self) -> Dataset:
+        """Map the files."""
+        splits = {}
+        for name in self.splits:
+            labels = self.folder / f"{name}-labels.npy"
+            values = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            found = np.load(labels, allow_pickle=False) if labels.exists() else None
+            splits[name] = Samples(values, found)
+        return Dataset(splits=splits, **self.about)
+
+
+Source = Named | Stored
+"""Small, and open to every process."""
+
+
+# --- one run --------------------------------------------------------------------------------------
 
 
 class State(enum.Enum):
@@ -86,7 +157,7 @@ def do(work: Work, dataset: Dataset | None = None) -> bool:
         The data, where this process has loaded them.
     """
     try:
-        with _threads(int(work.settings.get("threads", 1))):
+        with threads_held(int(work.settings.get("threads", 1))):
             _train(work, dataset if dataset is not None else work.data.open())
     except KeyboardInterrupt:
         return False
@@ -144,24 +215,6 @@ def _stopping(flag: Path) -> Callable[[Progress], None]:
             signal.raise_signal(signal.SIGINT)
 
     return watch
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Use so many threads in torch and in NumPy's linear algebra, whichever process this is."""
-    import torch
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    if not count:  # torch's own choice was asked for
-        yield
-        return
-    before = torch.get_num_threads()
-    with threadpool_limits(count):
-        torch.set_num_threads(count)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
 
 
 # --- several processes --------------------------------------------------------------------------

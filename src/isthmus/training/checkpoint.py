@@ -66,7 +66,7 @@ def write(
     path = folder / NAME
     note = json.dumps({"format": FORMAT} | asdict(position))
     with written_whole(path) as temporary:
-        save_file(tensors, temporary, metadata={"position": note})
+        save_file(tensors, temporary, metadata={"position": note, "trained": _trained(optimiser)})
     return path
 
 
@@ -96,10 +96,13 @@ def read(
         )
     try:
         with safe_open(path, framework="pt") as file:
-            note: dict[str, Any] = json.loads(file.metadata()["position"])
+            notes = file.metadata()
+            note: dict[str, Any] = json.loads(notes["position"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if note.pop("format") != FORMAT:
             raise RunError("the checkpoint is of another format", where=str(path))
+        if notes["trained"] != _trained(optimiser):
+            raise ValueError("the optimiser's parameters are others")
         model.load_state_dict(_under(tensors, "model."))
         _fill_optimiser(optimiser, _under(tensors, "optimiser."))
         generator.set_state(tensors["random.generator"])
@@ -120,10 +123,22 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
+def _trained(optimiser: torch.optim.Optimizer) -> str:
+    """Return the shapes of the trained parameters in the optimiser's order."""
+    return json.dumps([list(p.shape) for p in _parameters(optimiser)])
+
+
+def _parameters(optimiser: torch.optim.Optimizer) -> list[Tensor]:
+    return [p for group in optimiser.param_groups for p in group["params"]]
+
+
 def _fill_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = _parameters(optimiser)
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         index, key = name.split(".", 1)
+        if value.ndim:  # in the parameter's own memory format, which the file does not keep
+            value = torch.empty_like(parameters[int(index)]).copy_(value)
         state.setdefault(int(index), {})[key] = value
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})

@@ -179,10 +179,8 @@ class _Loop:
 
     def _step(self, x: Tensor) -> None:
         """Take one optimiser step, and add its terms to the epoch's sums."""
-        total = self.batches * self.config.epochs
-        rate = rate_at(self.at.step, total, self.config)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = self._rate(self.at.step)
         with self._arithmetic():
             terms = self.model.terms(x, self.generator)
             loss = terms.loss
@@ -190,11 +188,14 @@ class _Loop:
         if not math.isfinite(value):
             self._diverged(value)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if self.config.clip:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
         self.optimiser.step()
         _add(self.at.sums, terms, value, len(x))
+
+    def _rate(self, step: int) -> float:
+        return rate_at(step, self.batches * self.config.epochs, self.config)
 
     def _arithmetic(self) -> contextlib.AbstractContextManager[object]:
         if self.config.precision == "bf16":
@@ -208,7 +209,7 @@ class _Loop:
             "steps": self.at.step,
             "seconds": self.at.seconds,
             "samples_per_second": len(self.train) / max(self.at.seconds, 1e-9),
-            "lr": float(self.optimiser.param_groups[0]["lr"]),
+            "lr": self._rate(self.at.step - 1),
         }
         row |= _means("train_", self.at.sums)
         if self.validation is not None and len(self.validation):
@@ -229,7 +230,7 @@ class _Loop:
         generator = torch.Generator(self.device).manual_seed(self.config.seed + 2)
         sums: dict[str, float] = {}
         with evaluating(self.model), self._arithmetic():
-            for index in torch.arange(len(batches)).split(1024):
+            for index in torch.arange(len(batches)).split(1024):  # type: ignore[no-untyped-call]
                 terms = self.model.terms(batches.at(index, generator), generator)
                 _add(sums, terms, float(terms.loss), len(index))
         return sums

@@ -56,7 +56,7 @@ def plan(model: Autoencoder, dataset: Dataset, config: Training, probes: int = 5
         for _ in range(probes + 1):
             start = time.perf_counter()
             optimiser.zero_grad(set_to_none=True)
-            trial.terms(x, generator).loss.backward()
+            trial.terms(x, generator).loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             times.append(time.perf_counter() - start)
     step = sorted(times[1:])[probes // 2]
