@@ -35,7 +35,7 @@ from isthmus.runs.training import carry_out, job_for
 from isthmus.training.progress import lines_to
 
 HERE = Path(__file__).resolve().parent
-SHORT: dict[str, Any] = {"epochs": 100, "batch_size": 100, "lr": 1e-3}
+SHORT: dict[str, Any] = {"epochs": 100, "batch_size": 100, "lr": 3e-3}
 LONG: dict[str, Any] = {
     "epochs": 3280,
     "batch_size": 20,

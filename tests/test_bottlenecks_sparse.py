@@ -104,17 +104,16 @@ def test_a_latent_that_never_fires_is_lifted_until_it_does(floor, alive):
     waist.eval()
     z = waist.embed(torch.randn(4000, 3, generator=draws))
     rates = (z > 0).float().mean(0)
-    assert float(rates[2]) == pytest.approx(0.02, abs=0.01) if alive else float(rates[2]) == 0
+    assert bool(rates[2] > 0.01) == alive
     assert float(rates[0]) == pytest.approx(0.16, abs=0.02)  # P(normal > 1): left alone
 
 
 def test_shrinking_what_the_encoder_says_evades_no_charge():
     """The loophole of a plain L1: a code 100 times smaller, magnified again by the decoder."""
-    waist = L1(6, weight=0.1).build()
     h = torch.randn(256, 6, generator=seeded())
-    whole = waist(h)
-    small = L1(6, weight=0.1).build()(h / 100)
-    torch.testing.assert_close(small.penalty, whole.penalty, rtol=0.05, atol=1e-3)
+    whole, small = (L1(6, weight=0.1).build()(h / by).penalty for by in (1, 20))
+    assert float(whole.detach().mean()) > 0.03
+    torch.testing.assert_close(small, whole, rtol=0.02, atol=2e-3)
 
 
 def test_the_words_name_the_result_or_the_weight():
@@ -271,21 +270,26 @@ def test_in_training_the_batch_keeps_k_a_sample(config):
 
 
 def test_the_batchs_largest_are_kept_wherever_they_stand():
-    waist = BatchTopK(3, k=1, balance=0.0).build()
-    z = waist(torch.tensor([[5.0, 4.0, 0.1], [0.2, 0.3, 3.0], [1.0, 0.5, 0.4]])).z
-    assert (z > 0).tolist() == [[True, True, False], [False, False, True], [False] * 3]
+    """Columns of equal mean and variance: their order is that of what the encoder said."""
+    h = torch.tensor([[5.0, 4.0, 1.0], [4.0, 1.0, 5.0], [1.0, 5.0, 4.0], [2.0, 2.0, 2.0]])
+    code = BatchTopK(3, k=1, balance=0.0).build()(h)
+    assert int((code.z > 0).sum()) == 6  # the three fives and, all alike, the three fours
+    assert torch.equal(code.z > 0, h >= 4)
+    assert int((BatchTopK(3, k=2, balance=0.0).build()(h).z > 0).sum()) == 6  # never below zero
 
 
 def test_the_threshold_at_inference_is_the_running_mean_of_the_smallest_kept():
+    """Of scores by the running scale, as they are at inference: mean 0 and variance 1 here."""
     waist = BatchTopK(4, k=1, balance=0.0, memory=0.75).build()
+    waist.scale.momentum = 0.0  # the running scale stands still
     waist(torch.tensor([[4.0, 0.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0]]))
     waist(torch.tensor([[8.0, 0.0, 0.0, 0.0], [0.0, 6.0, 0.0, 0.0]]))
     edge = 0.75 * 2.0 + 0.25 * 6.0
-    assert float(waist.edge) == pytest.approx(edge)
+    assert float(waist.edge) == pytest.approx(edge, rel=1e-4)
     waist.eval()
     z = waist(torch.tensor([[3.1, 2.9, 10.0, -5.0]])).z
     assert (z > 0).tolist() == [[True, False, True, False]]
-    torch.testing.assert_close(z[z > 0], torch.tensor([3.1, 10.0]))
+    torch.testing.assert_close(z[z > 0], torch.tensor([3.1, 10.0]), rtol=1e-4, atol=1e-5)
 
 
 def test_at_inference_about_k_are_active_each_row_by_itself():
@@ -317,7 +321,7 @@ def test_balance_prefers_rarely_used_latents_and_leaves_the_code_alone():
 @pytest.mark.parametrize("config", [TopK(8, k=2), BatchTopK(8, k=2)], ids=str)
 def test_a_latent_that_is_never_largest_comes_back_to_life(config):
     waist = config.build()
-    offset = torch.tensor([3.0, 3, 3, 3, 3, 3, 0, 0])  # the last two always come last
+    offset = torch.tensor([3.0, 3, 3, 3, 3, 3, -3, -3])  # the last two always come last
     for seed in range(3000):
         waist(torch.randn(32, 8, generator=seeded(seed)) * 0.5 + offset)
     waist.eval()

@@ -32,6 +32,7 @@ from isthmus.errors import ConfigError, DivergedError
 from isthmus.metrics import ReconstructionSums
 from isthmus.models import preset as preset_called
 from isthmus.models.autoencoder import Autoencoder, evaluating
+from isthmus.models.presets import Preset
 from isthmus.networks import Network
 from isthmus.runs.settings import applied, threads_held
 from isthmus.training import History, Training, fit
@@ -96,6 +97,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     n_features_in_, feature_names_in_
         As in every scikit-learn estimator.
     """
+
+    _optimiser: torch.optim.Optimizer | None
 
     def __init__(
         self,
@@ -179,7 +182,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if not hasattr(self, "model_"):
             self._begin(X)
             self.history_, self.n_steps_ = None, 0
-        config = self._training(len(X), self._seed)
+        _, config = self._chosen(len(X))
         optimiser = self._optimiser or optimiser_for(self.model_, config, self.model_.device)
         self._optimiser = optimiser
         with threads_held(self._thread_count), torch.random.fork_rng(devices=[]):
@@ -189,11 +192,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _pass_over(self, X: Array, config: Training, optimiser: torch.optim.Optimizer) -> None:
         model = self.model_
+        raw = torch.tensor(X.reshape(-1, *self._shape), dtype=torch.float32)
         with torch.no_grad():
-            x = model.preprocessing(self._raw(X))
+            x = model.preprocessing(raw.to(model.device))
         generator = torch.Generator(model.device).manual_seed(self._seed + 1 + self.n_steps_)
         model.train()
-        for index in order_of(len(X), self._seed, self.n_steps_).split(config.batch_size):
+        for index in order_of(len(X), self._seed, self.n_steps_).split(config.batch_size):  # type: ignore[no-untyped-call]
             loss = model.terms(x[index], generator).loss
             if not math.isfinite(float(loss.detach())):
                 raise DivergedError("the loss became infinite or not a number", fix="lower lr")
@@ -208,8 +212,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _begin(self, X: Array) -> Training:
         """Make a new model with scaling learned from X; return the settings of its training."""
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        chosen, _ = preset_called(self.preset).with_settings(self._settings)
-        config = self._training(len(X), self._seed)
+        chosen, config = self._chosen(len(X))
         dataset = self._dataset(X)
         scaling = Preprocessing.fit(dataset["train"], dataset.kind, self.preprocess)
         self.model_ = chosen.model(dataset.shape, scaling.output_range, self._seed)
@@ -217,7 +220,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.model_.to(chosen_device(self.device))
         self._mean = X.mean(0, dtype=np.float64)
         self._n_features_out = self.model_.latent
-        self._optimiser: torch.optim.Optimizer | None = None
+        self._optimiser = None
         return config
 
     @property
@@ -230,7 +233,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         }
         return {k: v for k, v in named.items() if v is not None} | dict(self.settings or {})
 
-    def _training(self, samples: int, seed: int) -> Training:
+    def _chosen(self, samples: int) -> tuple[Preset, Training]:
+        """Return the preset with its settings, and those of a training on so many samples."""
         batch = self.batch_size
         own = {
             "epochs": self.epochs,
@@ -238,44 +242,40 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             "batch_size": min(128, max(16, samples // 10)) if batch == "auto" else batch,
             "device": self.device,
             "threads": self._thread_count,
-            "seed": seed,
+            "seed": self._seed,
         }
         if self.weight_decay is not None:
             own["weight_decay"] = self.weight_decay
-        both = sorted(set(own) & set(self.settings or {}))
-        if both:
+        if both := sorted(set(own) & set(self.settings or {})):
             raise ConfigError(f"{both[0]} is no entry of settings", fix="give it by itself")
-        return applied(preset_called(self.preset), self._settings | own)[1]
+        return applied(preset_called(self.preset), self._settings | own)
 
     @property
     def _thread_count(self) -> int:
         if self.n_jobs is None:
             return 1
-        cores = os.cpu_count() or 1
         if self.n_jobs == 0:
             raise ConfigError("n_jobs = 0 has no meaning", fix="give 1 or more, or -1 for all")
-        return self.n_jobs if self.n_jobs > 0 else max(1, cores + 1 + self.n_jobs)
+        return self.n_jobs if self.n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + self.n_jobs)
 
     # --- samples to codes and back ----------------------------------------------------------
 
     def transform(self, X: ArrayLike) -> Array:
         """Return the codes (n_samples, latent) of samples, in their floating-point type.
 
-        Codes are deterministic (for variational models the posterior means), and worked out in
-        the type of X, so that for float64 a sample's code doesn't depend on its neighbours.
+        Codes are deterministic (for variational models the posterior means).
         """
         check_is_fitted(self, "model_")
         X = self._checked(X, reset=False)
-        return self._mapped(X, lambda model, x: model.embed(model.preprocessing(x)))
+        return self._mapped(X, _codes)
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """Return the samples (n_samples, n_features) that codes X (n_samples, latent) stand for."""
         check_is_fitted(self, "model_")
         codes = check_array(X, dtype=[np.float64, np.float32])
-        if codes.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"codes have {self._n_features_out} columns, and these have {codes.shape[1]}"
-            )
+        width = self._n_features_out
+        if codes.shape[1] != width:
+            raise ValueError(f"codes have {width} columns, and these have {codes.shape[1]}")
         found = self._mapped(
             codes, lambda model, z: model.preprocessing.inverse(model.reconstruction(z)), codes=True
         )
@@ -295,9 +295,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         out = self._mapped(X, lambda model, raw: model.reconstruction(_codes(model, raw)))
         sums.update(x, out.reshape(len(x), -1))
         found = sums.result()
-        if found.fvu is None:
-            return float(found.mse == 0)
-        return 1.0 - found.fvu
+        return float(found.mse == 0) if found.fvu is None else 1.0 - found.fvu
 
     def _scaled(self, X: Array) -> Array:
         """Return samples in the model's units, flat, in float64."""
@@ -309,8 +307,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         device = self.model_.device
         # most devices but the CPU and CUDA know no float64
         exact = X.dtype == np.float64 and device.type in {"cpu", "cuda"}
-        shape = (-1,) if codes else self._shape
-        model = _in_double(self.model_) if exact else self.model_
+        shape = (self._n_features_out,) if codes else self._shape
+        model = copy.deepcopy(self.model_).double() if exact else self.model_
         parts = []
         with threads_held(self._thread_count), evaluating(model), torch.no_grad():
             for start in range(0, len(X), 1024):
@@ -323,9 +321,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _checked(self, X: ArrayLike, *, reset: bool) -> Array:
         """Return the samples as finite floats that float32 can hold."""
-        kinds = [np.float64, np.float32]
-        least = 2 if reset else 1
-        found: Array = validate_data(self, X, reset=reset, dtype=kinds, ensure_min_samples=least)
+        found: Array = validate_data(
+            self, X, reset=reset, dtype=[np.float64, np.float32], ensure_min_samples=1 + reset
+        )
         if found.dtype == np.float64 and np.abs(found).max() > np.finfo(np.float32).max:
             raise ValueError("X contains values too large for float32, in which models compute")
         return found
@@ -333,10 +331,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     @property
     def _shape(self) -> tuple[int, ...]:
         return (self.n_features_in_,) if self.image_shape is None else tuple(self.image_shape)
-
-    def _raw(self, X: Array) -> torch.Tensor:
-        raw = torch.tensor(X.reshape(-1, *self._shape), dtype=torch.float32)
-        return raw.to(self.model_.device)
 
     def _dataset(self, X: Array) -> Dataset:
         if math.prod(self._shape) != X.shape[1]:
@@ -354,7 +348,3 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
 def _codes(model: Autoencoder, raw: torch.Tensor) -> torch.Tensor:
     return model.embed(model.preprocessing(raw))
-
-
-def _in_double(model: Autoencoder) -> Autoencoder:
-    return copy.deepcopy(model).double()

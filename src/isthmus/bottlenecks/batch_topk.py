@@ -9,6 +9,7 @@ from torch import Tensor
 
 from isthmus.bottlenecks.balance import Balance
 from isthmus.bottlenecks.base import Code, Waist, positive
+from isthmus.bottlenecks.scale import Scale
 from isthmus.errors import ConfigError
 
 __all__ = ["BatchTopK", "BatchTopKWaist"]
@@ -51,11 +52,15 @@ class BatchTopKWaist(Waist):
         super().__init__()
         self.config = config
         self.latent = self.encoded = config.latent
+        # at unit variance a small bias lifts any latent above zero; else a latent that is always
+        # negative would take places in the choice and fill them with nothing
+        self.scale = Scale(config.latent)
         self.balance = Balance(config.latent, config.k / config.latent, config.balance)
         self.register_buffer("edge", torch.tensor(float("nan")))
 
     def embed(self, h: Tensor) -> Tensor:
         """Return the code (B, N) by the stored threshold, each row by itself."""
+        h = self.scale(h)
         score: Tensor = self.balance(h)
         return h.relu() * (score > self.edge.nan_to_num(nan=0.0))
 
@@ -74,11 +79,17 @@ class BatchTopKWaist(Waist):
         return Code(z, logs={"l0": active.sum(1).float().mean(), "threshold": self.edge.clone()})
 
     def _by_rank(self, h: Tensor) -> Tensor:
-        score: Tensor = self.balance(h)
-        edge = score.flatten().topk(h.shape[0] * self.config.k, sorted=False).values.min()
+        # the threshold is of scores as they are at inference, where no batch sets the scale
+        edge = self._edge(self.balance(self.scale.settled(h)))
         last = torch.where(self.edge.isnan(), edge, self.edge)
         self.edge.copy_(last.lerp(edge, 1 - self.config.memory))
-        return h.relu() * (score >= edge)
+        h = self.scale(h)
+        score: Tensor = self.balance(h)
+        return h.relu() * (score >= self._edge(score))
+
+    def _edge(self, score: Tensor) -> Tensor:
+        """Return the smallest score that is kept of a batch's (B, N)."""
+        return score.flatten().topk(score.shape[0] * self.config.k, sorted=False).values.min()
 
     def describe(self) -> list[str]:
         """Say how sparse the code is."""

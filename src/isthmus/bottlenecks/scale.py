@@ -20,5 +20,9 @@ class Scale(nn.BatchNorm1d):
     def forward(self, input: Tensor) -> Tensor:
         """Return pre-activations (B, N) of mean 0 and variance 1 over the data."""
         if self.training and len(input) == 1:
-            return F.batch_norm(input, self.running_mean, self.running_var, eps=self.eps)
+            return self.settled(input)
         return super().forward(input)
+
+    def settled(self, input: Tensor) -> Tensor:
+        """Return pre-activations (B, N) scaled by the running estimates, as outside training."""
+        return F.batch_norm(input, self.running_mean, self.running_var, eps=self.eps)

@@ -65,7 +65,7 @@ def demo(
 
 
 def _show(found: Demo, screen: Screen) -> None:
-    from isthmus.demo.report import next_steps
+    from isthmus.demo.report import asked, next_steps
 
     rows = [
         (
@@ -91,7 +91,12 @@ def _show(found: Demo, screen: Screen) -> None:
                 "squared error per pixel of the test images; / PCA: over that of PCA with 8 "
                 "dimensions, the best linear code of 8 numbers",
             ),
-            ("active", "latents in use in an image (L0); dead: latents that no test image uses"),
+            (
+                "active",
+                "latents in use in an image (L0; sigmoid codes: above 0.1); dead: latents that "
+                "no test image uses",
+            ),
+            *asked(found.rows),
             ("5-NN", "test digits named right by the 5 nearest training codes"),
             ("report", f"{found.report}  (open it in a browser)"),
             ("runs", f"{found.folder / 'runs'}  (made in {found.seconds:.0f} s)"),

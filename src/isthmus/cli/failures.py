@@ -60,6 +60,13 @@ def _in_words(error: BaseException) -> tuple[dict[str, str], int]:
     if isinstance(error, OSError):
         where = str(error.filename) if error.filename is not None else ""
         return _parts(error.strerror or str(error) or type(error).__name__, where), FAILED
+    if type(error).__name__ == "SafetensorError" and "I/O error" in str(error):
+        # safetensors writes by itself, and tells of a full disk with an error of its own
+        return _parts(
+            "the weights could not be written; what was there before is unchanged",
+            why=str(error).rsplit("I/O error: ", 1)[-1],
+            fix="make room on the disk, or choose another folder with --out",
+        ), FAILED
     if isinstance(error, MemoryError):
         return _parts(
             "there is not enough memory",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isthmus._version import __version__
 from isthmus.bottlenecks import BOTTLENECKS
 from isthmus.configs import from_json
 from isthmus.errors import ConfigError, RunError
@@ -12,6 +13,7 @@ from isthmus.files import read_json
 from isthmus.likelihoods import LIKELIHOODS
 from isthmus.models.corruption import CORRUPTIONS
 from isthmus.models.presets import Preset
+from isthmus.models.storage import FORMAT
 from isthmus.networks import NETWORKS
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Begun:
     """
 
     def __init__(self, config: dict[str, Any], folder: Path) -> None:
+        _check_format(config, folder)
         try:
             model, data = config["model"], config["data"]
             network: Network = from_json(model["network"], NETWORKS)
@@ -69,13 +72,24 @@ class Begun:
             ) from error
 
 
+def _check_format(config: dict[str, Any], folder: Path) -> None:
+    written = config.get("format")
+    if not isinstance(written, int) or not 1 <= written <= FORMAT:
+        raise RunError(
+            f"the format {written!r} is unknown to this version; nothing was changed",
+            where=str(folder / "config.json"),
+            why=f"isthmus {__version__} reads formats 1 to {FORMAT}",
+            fix="update isthmus",
+        )
+
+
 def begun(folder: Path) -> Begun:
     """Read how a run was begun.
 
     Raises
     ------
     RunError
-        If the folder holds no run, or its configuration is damaged.
+        If the folder holds no run, or its configuration is damaged or of a newer format.
     """
     if not (folder / "config.json").is_file():
         raise RunError("there is no run to resume", where=str(folder), fix="leave --resume off")

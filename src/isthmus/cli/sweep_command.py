@@ -27,18 +27,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from isthmus.models import Preset
-    from isthmus.runs.sweep import SweepProgress
+    from isthmus.runs.sweep import Sweep, SweepProgress
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
 @app.command(
     help=help_text(
-        "isthmus sweep mnist --model dense --vary latent=16,32,64 --seeds 0,1,2 --out sweeps/width",
-        "isthmus sweep digits --model sparse-l1 --vary weight=0.0001,0.01,1 --out sweeps/l1",
+        "isthmus sweep mnist --vary latent=16,32,64 --seeds 0,1,2 --out sweeps/width",
+        "isthmus sweep digits --model sparse-l1 --vary weight=1e-4,0.01,1 --out sweeps",
         "Train every combination of the values given by --vary with every seed. Runs that are "
         "there already are not trained again, so an interrupted sweep goes on when the same "
-        "command is typed. A value that is a list itself is joined by dashes: "
+        "command is typed. A run that fails is a row with its error, and the exit code is then 1. "
+        "A value that is a list itself is joined by dashes: "
         "--vary hidden=512-256,256.",
     )
 )
@@ -113,7 +114,13 @@ def sweep(
         ) from stop
     if as_json:
         screen.json(found.as_json())
-        return
+    else:
+        _show(found, out, screen)
+    if found.failed:
+        raise typer.Exit(1)
+
+
+def _show(found: Sweep, out: Path, screen: Screen) -> None:
     screen.line(found.text().rstrip("\n"))
     figure = out / "figures" / "tradeoff.png"
     screen.words(

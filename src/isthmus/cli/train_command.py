@@ -29,6 +29,7 @@ from isthmus.errors import ConfigError, RunError
 if TYPE_CHECKING:
     from isthmus.runs import Run
     from isthmus.runs.training import Job
+    from isthmus.training import Training
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -96,9 +97,12 @@ def train(
     **given: Any,
 ) -> None:
     """Train a model."""
+    from isthmus.training.device import chosen_device
+
     screen = Screen(as_json=as_json, quiet=quiet)
     folder = _folder(data, model, out, resume=resume, dry_run=dry_run)
     job = _job(data, model, folder, given, resume=resume, screen=screen)
+    chosen_device(job.training.device)  # a wrong one is told before the folder is made
     _announce(job, screen)
     if dry_run:
         _plan(job, folder, screen)
@@ -211,7 +215,7 @@ def _announce(job: Job, screen: Screen) -> None:
     training = job.training
     facts = [
         ("data", f"{dataset.name}: {dataset.kind}s of {shape}; {sizes}"),
-        *(("note", note) for note in dataset.notes),
+        *(("note", note) for note in (*dataset.notes, *_few(len(dataset["train"]), training))),
         (
             "model",
             f"{job.preset}, {job.model.latent} latents, {job.model.parameters_count:,} parameters",
@@ -225,6 +229,16 @@ def _announce(job: Job, screen: Screen) -> None:
     ]
     screen.facts(facts)
     screen.say()
+
+
+def _few(count: int, training: Training) -> list[str]:
+    """Say when an epoch is a single step, which is seldom what was meant."""
+    if count >= training.batch_size:
+        return []
+    return [
+        f"There are {count:,} training samples, fewer than a batch of {training.batch_size}: "
+        "an epoch is one step. A smaller --batch-size or more --epochs may be better."
+    ]
 
 
 def _plan(job: Job, folder: Path, screen: Screen) -> None:

@@ -26,6 +26,18 @@ class Member:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What differs from the preset: sizes that fit images of 8 x 8."""
 
+    @property
+    def asked(self) -> tuple[str, float] | None:
+        """The metric that was to reach a value, and the value; None where nothing was asked."""
+        for setting, metric in _ASKED.items():
+            if setting in self.settings:
+                return metric, float(self.settings[setting])
+        return None
+
+
+_ASKED: Mapping[str, str] = {"l0": "l0", "k": "l0", "target": "mean_activation"}
+"""Settings that ask for a value of a metric."""
+
 
 _SMALL: Mapping[str, Any] = {"hidden": (256, 128), "batch_size": 64, "lr": 3e-3}
 
@@ -54,9 +66,9 @@ MEMBERS: tuple[Member, ...] = (
     Member(
         "sparse-kl",
         "sparse-kl",
-        "64 sigmoid latents, each held at a mean activation of 0.1 by a KL divergence, as in the "
-        "course notes. The decoder reads that same code.",
-        {**_SMALL, "latent": 64, "target": 0.1, "weight": 0.003, "epochs": 150},
+        "64 sigmoid latents, each held at a mean activation of 0.05 by a KL divergence. The "
+        "decoder reads that same code, so that the charge changes what is decoded.",
+        {**_SMALL, "latent": 64, "target": 0.05, "weight": 0.003, "epochs": 150},
     ),
     Member(
         "topk",
@@ -66,10 +78,10 @@ MEMBERS: tuple[Member, ...] = (
     ),
     Member(
         "vae",
-        "vae",
+        "gaussian-vae",
         "Variational: codes are distributions, held near a standard normal prior, so that new "
-        "digits can be drawn. Pixels are grey, so its NLL is a cross-entropy and not a "
-        "likelihood; it pays for a smooth latent space with a larger error.",
-        {"hidden": (256,), "latent": BUDGET, "epochs": 200, "batch_size": 64, "lr": 3e-3},
+        "digits can be drawn. Pixels are grey, so its likelihood is a Gaussian whose variance is "
+        "learned, and its NLL a density: it may be below zero.",
+        {"hidden": (256,), "latent": BUDGET, "epochs": 150, "batch_size": 64, "lr": 3e-3},
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isthmus.data import Dataset
     from isthmus.runs import Run
 
-__all__ = ["next_steps", "page"]
+__all__ = ["asked", "next_steps", "page"]
 
 _PICTURES: Mapping[str, str] = {
     "reconstructions": "Test images, what the model makes of them, and what is left.",
@@ -53,6 +53,21 @@ def next_steps(folder: Path) -> tuple[str, ...]:
     )
 
 
+def asked(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield what each sparse model was asked for, and what it reached."""
+    for row in rows:
+        if row.get("asked") is not None:
+            what, wanted = row["asked"]
+            got = row[what]
+            yield row["name"], f"was asked for {_ASKED[what].format(wanted)} and reached {got:.4g}."
+
+
+_ASKED: Mapping[str, str] = {
+    "l0": "{:g} active latents an image",
+    "mean_activation": "a mean activation of {:g}",
+}
+
+
 def page(
     members: Sequence[Member],
     runs: Sequence[Run],
@@ -74,18 +89,19 @@ def _first(rows: Sequence[Mapping[str, Any]], dataset: Dataset) -> Section:
     columns = {
         "model": [row["name"] for row in rows],
         "latents": [row["latent"] for row in rows],
-        "active (L0)": [row["l0"] for row in rows],
-        "never active": [row["dead_fraction"] for row in rows],
+        "active": [row["l0"] for row in rows],
+        "dead": [row["dead_fraction"] for row in rows],
         "MSE": [row["mse"] for row in rows],
-        "MSE / PCA's": [row["times_pca"] for row in rows],
-        "5-NN accuracy": [row["knn_accuracy"] for row in rows],
-        "NLL, nats": [row["nll"] for row in rows],
-        "training, s": [row["seconds"] for row in rows],
+        "/ PCA": [row["times_pca"] for row in rows],
+        "5-NN": [row["knn_accuracy"] for row in rows],
+        "seconds": [row["seconds"] for row in rows],
     }
     caption = (
-        "On the test split. MSE: squared error per pixel, pixels in [0, 1]. 5-NN accuracy: share "
-        "of test digits named right by the 5 nearest training codes. Active: latents of an image "
-        "above zero (sigmoid codes: above 0.1). NLL: by importance sampling."
+        "On the test split. Active: latents of an image that are not zero, L0 (sigmoid codes: "
+        "above 0.1). Dead: share of latents that no test image uses. MSE: "
+        "squared error per pixel, pixels in [0, 1]; / PCA: over that of PCA with "
+        f"{BUDGET} dimensions. 5-NN: share of test digits named right by the 5 nearest training "
+        "codes. Seconds: time in training steps."
     )
     return Section(
         "In one table",
@@ -96,6 +112,7 @@ def _first(rows: Sequence[Mapping[str, Any]], dataset: Dataset) -> Section:
             "says which ones, so it carries more). Beside them stands PCA with "
             f"{BUDGET} dimensions, the best that a linear code of that size can do. One seed "
             "each: small differences mean nothing.",
+            *(f"{name} {words}" for name, words in asked(rows)),
         ),
         (ReportTable(Table(columns), caption),),
     )

@@ -33,9 +33,10 @@ class Demo:
     report: Path
     """The page to look at."""
     rows: tuple[dict[str, Any], ...]
-    """PCA first, then a row a model: ``name``, ``numbers`` (latents), ``l0``, ``dead_fraction``,
-    ``mse``, ``times_pca`` (error over that of PCA with 8 dimensions), ``knn_accuracy``, ``nll``,
-    ``seconds``; None where a number has no meaning."""
+    """PCA first, then a row a model: ``name``, ``latent``, ``l0``, ``dead_fraction``,
+    ``mean_activation``, ``mse``, ``times_pca`` (error over that of PCA with 8 dimensions),
+    ``knn_accuracy``, ``nll``, ``seconds`` and ``asked`` (the metric that was to reach a value, and
+    the value); None where one has no meaning."""
     runs: tuple[Path, ...]
     """Folders of the runs."""
     seconds: float
@@ -89,7 +90,7 @@ def demo(
                 runs.append(_trained(member, folder, watch, overrides or {}))
         compared = compare(runs)
         compared.save(folder / COMPARISON)
-        rows = (_pca_row(dataset), *(_row(run) for run in runs))
+        rows = (_pca_row(dataset), *map(_row, members, runs))
         first = rows[0]["mse"]
         rows = tuple(row | {"times_pca": row["mse"] / first} for row in rows)
         write_text(folder / REPORT, page(members, runs, rows, folder, dataset))
@@ -148,10 +149,11 @@ def _pca_row(dataset: Dataset) -> dict[str, Any]:
         "knn_accuracy": near,
         "nll": None,
         "seconds": None,
+        "asked": None,
     }
 
 
-def _row(run: Run) -> dict[str, Any]:
+def _row(member: Member, run: Run) -> dict[str, Any]:
     test = run.metrics["test"]
     return {
         "name": run.name,
@@ -163,4 +165,5 @@ def _row(run: Run) -> dict[str, Any]:
         "knn_accuracy": test.knn_accuracy,
         "nll": test.nll,
         "seconds": sum(run.history["seconds"]),
+        "asked": member.asked,
     }

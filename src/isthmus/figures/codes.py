@@ -28,7 +28,7 @@ __all__ = [
 
 _MOST_LATENTS = 256
 # Where the bar of latents that never fire stands, in bins from the least rate.
-_NEVER = -3.6
+_NEVER = -4.6
 
 
 @draws
@@ -156,7 +156,11 @@ def sparsity_panel(codes: Any, n: int = 40) -> Picture:
 
 
 def draw_histogram(
-    axes: Axes, values: np.ndarray, edges: np.ndarray | None = None, scale: float = 1.0
+    axes: Axes,
+    values: np.ndarray,
+    edges: np.ndarray | None = None,
+    scale: float = 1.0,
+    legend: bool = True,
 ) -> Table:
     """Draw shares of values in bins on given axes; values beyond ``edges`` fall in the ends."""
     values = values.astype(np.float64).ravel() / scale
@@ -174,7 +178,8 @@ def draw_histogram(
             facecolor="white", edgecolor=ORANGE, hatch="////",
             label=f"exactly 0: {_percent(zero.mean())}",
         )  # fmt: skip
-        axes.legend(loc="upper right")
+        if legend:
+            axes.legend(loc="upper right")
     axes.set_yscale("log")
     shares = (share + zeros)[share + zeros > 0]
     axes.set_ylim(shares.min() / 2, min(1.0, shares.max()) * 2.5)
@@ -206,7 +211,7 @@ def draw_heatmap(axes: Axes, values: np.ndarray, title: str = "codes", bar: bool
     what = "latent"
     if len(latents) > _MOST_LATENTS:
         strongest = np.argsort(-np.abs(values).mean(axis=0), kind="stable")[:_MOST_LATENTS]
-        what = f"the {_MOST_LATENTS} strongest of {len(latents):,} latents"
+        what = f"{_MOST_LATENTS} strongest of {len(latents):,}" + " latents" * bar
         latents = np.sort(strongest)
         values = values[:, latents]
     reach = float(np.abs(values).max()) or 1.0
@@ -218,7 +223,7 @@ def draw_heatmap(axes: Axes, values: np.ndarray, title: str = "codes", bar: bool
     if bar:
         axes.figure.colorbar(artist, ax=axes, label="value", pad=0.02, format=plain)
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+        axis.set_major_locator(MaxNLocator(nbins=8 if bar else 5, integer=True, min_n_ticks=1))
     axes.set(xlabel=what, ylabel="sample")
     axes.set_title(title)
     rows = np.repeat(np.arange(len(values)), len(latents))
@@ -261,8 +266,10 @@ def draw_firing_rates(axes: Axes, rates: np.ndarray, edges: np.ndarray | None = 
 def _rate_ticks(edges: np.ndarray) -> tuple[list[float], list[str]]:
     """Give up to five round rates, at their places on the axis of equal-ratio bins."""
     steps = np.log(edges[-1] / edges[0])
-    round_rates = [m * 10.0**p for p in range(-12, 1) for m in (1, 2, 5) if m * 10.0**p <= 1]
-    inside = [rate for rate in round_rates if rate >= edges[0] * (1 - 1e-9)]
+    powers = [10.0**p for p in range(-12, 1) if 10.0**p >= edges[0] * (1 - 1e-9)]
+    finer = [m * 10.0**p for p in range(-12, 1) for m in (1, 2, 5)]
+    inside = [r for r in finer if edges[0] * (1 - 1e-9) <= r <= 1]
+    inside = powers if len(powers) >= 3 else inside
     ticks: list[float] = []
     for rate in reversed(inside):
         place = float(np.log(rate / edges[0]) / steps * (len(edges) - 1))
@@ -304,6 +311,6 @@ def _says(values: np.ndarray) -> str:
     mean = found.mean if abs(found.mean) > 1e-6 * found.full_scale else 0.0
     return (
         f"{found.samples:,} codes: L0 {plain(found.l0)} of {found.latents:,} latents "
-        f"(|value| > {NEAR_ZERO:.0%} of full scale), mean {plain(mean)}, "
+        f"(|value| > {_percent(NEAR_ZERO)} of full scale), mean {plain(mean)}, "
         f"Hoyer {plain(found.hoyer)}, {found.dead:,} dead"
     )

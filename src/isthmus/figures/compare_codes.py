@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,8 +12,11 @@ from isthmus.figures.activity import Activity, activity, firing
 from isthmus.figures.checks import as_count, as_matrix
 from isthmus.figures.codes import draw_firing_rates, draw_heatmap, draw_histogram, rate_edges
 from isthmus.figures.picture import Picture
-from isthmus.figures.style import draws, new_figure, plain, short
+from isthmus.figures.style import ORANGE, draws, new_figure, plain, short
 from isthmus.figures.table import Table, stacked
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["compare_codes"]
 
@@ -54,7 +57,7 @@ def compare_codes(codes: Mapping[str, Any], n: int = 20) -> Picture:
     signed = any((values < 0).any() for values in arrays.values())
     # Zero is the middle of a bin, or its lower edge.
     bins = np.linspace(-1.025, 1.025, 42) if signed else np.linspace(0.0, 1.0, 41)
-    figure = new_figure(max(7.0, 2.4 * len(arrays)), 7.0)
+    figure = new_figure(max(7.0, 2.3 * len(arrays)), 7.4)
     grid = figure.subplots(3, len(arrays), squeeze=False, height_ratios=(1, 1.2, 1))
     tables: dict[str, Table] = {}
     for column, (name, values) in enumerate(arrays.items()):
@@ -63,15 +66,16 @@ def compare_codes(codes: Mapping[str, Any], n: int = 20) -> Picture:
         tables[name] = stacked(
             {
                 "measures": _measures(found[name]),
-                "histogram": draw_histogram(top, values, bins, scale),
+                "histogram": draw_histogram(top, values, bins, scale, legend=False),
                 "heat map": draw_heatmap(middle, values[:count], "", bar=False),
                 "firing rates": draw_firing_rates(bottom, rates[name], shared),
             }
         )
-        top.set_title(f"{short(name, 24)}\n{_says(found[name])}")
+        top.set_title(f"{short(name, 21)}\n{_says(found[name])}", fontsize=9)
         top.set_xlabel("value / full scale")
         bottom.set(title="", xlabel="firing rate")
     _share_axes(grid)
+    _legend(figure, any(a.exact_zero > 0 for a in found.values()))
     alt = "; ".join(f"{name}: {_says(a)}".replace("\n", ", ") for name, a in found.items())
     return Picture(figure, stacked(tables, by="model"), f"Codes compared: {alt}.")
 
@@ -87,12 +91,22 @@ def _share_axes(grid: np.ndarray) -> None:
         axes.tick_params(axis="x", labelrotation=45)
 
 
+def _legend(figure: Figure, zeros: bool) -> None:
+    """Say below what the hatched part of the histograms is, where there is one."""
+    from matplotlib.patches import Patch
+
+    if zeros:
+        exact = Patch(facecolor="white", edgecolor=ORANGE, hatch="////", label="exactly 0")
+        figure.legend(handles=[exact], loc="outside lower right")
+
+
 def _measures(found: Activity) -> Table:
     return Table({name: [value] for name, value in vars(found).items()})
 
 
 def _says(found: Activity) -> str:
     return (
-        f"L0 {plain(found.l0)} of {found.latents:,}, {found.dead:,} dead\n"
-        f"near zero {100 * found.near_zero:.0f} %, Hoyer {plain(found.hoyer)}"
+        f"L0 {plain(found.l0)} of {found.latents:,}\n"
+        f"{found.dead:,} dead, near zero {100 * found.near_zero:.0f} %\n"
+        f"Hoyer {plain(found.hoyer)}"
     )

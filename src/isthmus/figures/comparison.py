@@ -160,8 +160,10 @@ def _panel(
     axes.locator_params(axis="x", nbins=3)
     axes.xaxis.set_major_formatter(plain)
     low, high = axes.get_xlim()
-    # Room for the number at the end of the longest bar.
-    axes.set_xlim(low, high + 0.32 * (high - low))
+    if not any(axes.dataLim.intervalx):
+        low, high = 0.0, 1.0
+    # Room for the numbers, which stand in a column where no diamond can cover them.
+    axes.set_xlim(min(low, 0.0), high + 0.4 * (high - low))
     axes.tick_params(axis="y", length=0)
 
 
@@ -174,10 +176,9 @@ def _bar(axes: Axes, place: int, mean: float, spread: float, base: float) -> Non
     else:
         axes.barh(place, mean, 0.7, color=BLUE, xerr=None if math.isnan(spread) else spread,
                   ecolor=BLACK, capsize=2.5)  # fmt: skip
-        end = max(mean, 0.0) + (0.0 if math.isnan(spread) else spread)
-        axes.annotate(
-            plain(mean), (end, place), xytext=(4, 0), textcoords="offset points", va="center",
-            fontsize=9, annotation_clip=False, zorder=4,
+        axes.text(
+            1.0, place, plain(mean), transform=axes.get_yaxis_transform(), ha="right",
+            va="center", fontsize=9,
         )  # fmt: skip
     if not math.isnan(base):
         axes.plot(

@@ -221,9 +221,11 @@ def _draw_term(
         "validation": {"color": ORANGE, "linestyle": "--", "marker": "o"},
     }
     drawn = {s: columns[f"{s}_{term}"] for s in _SIDES if f"{s}_{term}" in columns}
+    drawn = {side: values for side, values in drawn.items() if np.isfinite(values).any()}
     for side, values in drawn.items():
         _line(axes, epochs, values, label=side, **looks[side])
-    log_axis(axes, "y", np.concatenate(list(drawn.values())))
+    if drawn:
+        log_axis(axes, "y", np.concatenate(list(drawn.values())))
     _whole_epochs(axes)
     axes.grid(True)
 
@@ -247,4 +249,6 @@ def _describe(
         values = _finite(columns.get(f"{side}_{total}", np.empty(0)))
         if values.size:
             parts.append(f"{side} {total} goes from {plain(values[0])} to {plain(values[-1])}")
-    return f"Loss over {len(epochs)} epochs: {'; '.join(parts)}; {mark_says}."
+    return (
+        f"Loss over {len(epochs)} epoch{'s' * (len(epochs) != 1)}: {'; '.join(parts)}; {mark_says}."
+    )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["latent_map", "latent_maps"]
 
 _MOST_NAMED = 30
+# A name among fewer points would stand in empty space, and look like a point of its own.
+_FEW = 3
 
 
 @draws
@@ -69,7 +71,7 @@ def latent_map(
     names = _names(kept, map_.rows, label_names)
     figure = new_figure(7.0, 5.2)
     axes = figure.subplots()
-    _draw_map(axes, map_, names)
+    _draw_map(axes, map_, names, label_names)
     _legend(axes, names)
     table = {**_leading(map_, names), "x": map_.coordinates[:, 0], "y": map_.coordinates[:, 1]}
     return Picture(figure, Table(table), f"Latent map: {_says(map_)}.")
@@ -108,7 +110,7 @@ def latent_maps(
     grid = figure.subplots(1, 2)
     table: dict[str, Column] = _leading(maps["pca"], names)
     for axes, (method, map_) in zip(grid, maps.items(), strict=True):
-        _draw_map(axes, map_, names)
+        _draw_map(axes, map_, names, label_names)
         table |= {f"{method}_x": map_.coordinates[:, 0], f"{method}_y": map_.coordinates[:, 1]}
     _legend(grid[-1], names)
     alt = "Latent maps: " + "; ".join(_says(map_) for map_ in maps.values()) + "."
@@ -125,12 +127,13 @@ def _names(
     return [known.get(str(label), str(label)) for label in labels[rows]]
 
 
-def _groups(names: list[str] | None) -> dict[str, np.ndarray]:
-    """Give the positions of each name, numbers in their order and then words in theirs."""
+def _groups(names: list[str] | None, known: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """Give the positions of each name, known ones first, then numbers, then words."""
     if names is None:
         return {}
     array = np.array(names)
-    order = sorted(set(names), key=_numbers_first)
+    first = [name for name in dict.fromkeys(known or ()) if name in set(names)]
+    order = [*first, *sorted(set(names) - set(first), key=_numbers_first)]
     return {name: np.flatnonzero(array == name) for name in order}
 
 
@@ -145,12 +148,14 @@ def _leading(map_: Projection, names: list[str] | None) -> dict[str, Column]:
     return {"row": map_.rows, "label": [None] * len(map_.rows) if names is None else names}
 
 
-def _draw_map(axes: Axes, map_: Projection, names: list[str] | None) -> None:
+def _draw_map(
+    axes: Axes, map_: Projection, names: list[str] | None, known: Sequence[str] | None
+) -> None:
     """Draw the points, a name at the median of each label, and what can be said of the map."""
     points = map_.coordinates
     size = float(np.clip(9000 / len(points), 9, 50))
     look: dict[str, Any] = {"s": size, "alpha": 0.8, "linewidths": 0.25, "edgecolors": "white"}
-    groups = _groups(names)
+    groups = _groups(names, known)
     if not groups:
         axes.scatter(points[:, 0], points[:, 1], color=BLUE, **look)
     for index, (name, where) in enumerate(groups.items()):
@@ -162,7 +167,8 @@ def _draw_map(axes: Axes, map_: Projection, names: list[str] | None) -> None:
     axes.margins(0.06)
     axes.spines[:].set_visible(False)
     axes.set_title(_title(map_))
-    for line, note in enumerate(map_.notes):
+    unnamed = [f"{len(groups)} labels: too many for a legend"] * (len(groups) > _MOST_NAMED)
+    for line, note in enumerate([*map_.notes, *unnamed]):
         axes.text(
             0.0, -0.02 - 0.05 * line, note, transform=axes.transAxes, va="top", fontsize=9,
             color="#333333",
@@ -190,10 +196,15 @@ def _write_names(axes: Axes, points: np.ndarray, groups: Mapping[str, np.ndarray
     """Write each label's name at its median, moved apart where two would overlap."""
     from matplotlib.patheffects import withStroke
 
+    groups = {name: where for name, where in groups.items() if len(where) >= _FEW}
+    if not groups:
+        return
     medians = np.array([np.median(points[where], axis=0) for where in groups.values()])
     extent = np.ptp(points, axis=0)
     extent[extent == 0] = 1.0
-    places = _apart(medians / extent) * extent
+    # A long name needs more room sideways than up and down.
+    wide = np.array([max(1.0, 0.45 * min(14, max(map(len, groups)))), 1.0])
+    places = _apart(medians / extent / wide) * extent * wide
     for name, (x, y) in zip(groups, places, strict=True):
         axes.text(
             x, y, short(name, 14), ha="center", va="center", fontsize=12, fontweight="bold",

@@ -124,7 +124,7 @@ def _images(
     residual = first - second
     count, height, width = len(first), first.shape[-2], first.shape[-1]
     tile = min(1.1, max(0.53, 5.4 / count))
-    figure = new_figure(max(7.0, count * tile + 1.6), 3.6 * tile * height / width + 1.6, tiles=True)
+    figure = new_figure(max(7.0, count * tile + 1.6), 3.3 * tile * height / width + 1.1, tiles=True)
     grid = figure.add_gridspec(3, 2, width_ratios=(40, 1))
     rows = [figure.add_subplot(grid[row, 0]) for row in range(3)]
     show_mosaic(rows[0], to_bytes(first, limits)[None])
@@ -133,7 +133,9 @@ def _images(
     signed = residual.mean(axis=1, keepdims=True)
     reach = float(np.abs(signed).max()) or 1.0
     artist = show_mosaic(rows[2], signed[None], cmap=SIGNED, vmin=-reach, vmax=reach)
-    figure.colorbar(artist, cax=figure.add_subplot(grid[2, 1]), format=plain)
+    # Three marks: more would stand over one another beside a low row.
+    marks = [-_one_figure(reach), 0.0, _one_figure(reach)]
+    figure.colorbar(artist, cax=figure.add_subplot(grid[2, 1]), format=plain, ticks=marks)
     for axes, kind in zip(rows, _KINDS, strict=True):
         axes.set_anchor("W")
         axes.set_yticks([(height - 1) / 2], [kind])
@@ -147,6 +149,12 @@ def _images(
     rows[2].set_xlabel("mean squared error of each sample")
     fit_height(figure)
     return figure, [first, second, residual]
+
+
+def _one_figure(value: float) -> float:
+    """Round a positive number down to one significant figure."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(np.floor(value / power + 1e-9) * power)
 
 
 def _brief(value: float) -> str:
@@ -191,6 +199,9 @@ def _draw_vector(
         where, after, color=ORANGE, linestyle="--", marker="x" if few else "", lw=1.5,
         label="reconstruction",
     )  # fmt: skip
-    bars.bar(where, residual, width=1.0 if not few else 0.8, color=BLACK)
+    if few:
+        bars.bar(where, residual, width=0.8, color=BLACK)
+    else:  # one outline: hundreds of separate bars take seconds to draw
+        bars.stairs(residual, np.arange(len(where) + 1) - 0.5, fill=True, color=BLACK)
     bars.axhline(0, color=BLACK, linewidth=0.8)
-    line.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    line.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))

@@ -103,7 +103,7 @@ def tradeoff(
         _draw_series(axes, [p for p in points if p.group == name], index, join=not settings)
     if pareto:
         _draw_front(axes, [p for p, on in zip(points, front, strict=True) if on], lower_x)
-    _label(axes, points, x, y, (lower_x, lower_y), left_out)
+    _label(axes, points, (x, y), (lower_x if pareto else None, lower_y), left_out)
     if group is not None or pareto:
         title = None if group is None else short(group)
         figure.legend(loc="outside right upper", title=title, alignment="left")
@@ -192,23 +192,30 @@ def _draw_front(axes: Axes, front: list[_Point], lower_x: bool) -> None:
 
 
 def _label(
-    axes: Axes, points: list[_Point], x: str, y: str, lower: tuple[bool, bool], left_out: int
+    axes: Axes,
+    points: list[_Point],
+    names: tuple[str, str],
+    lower: tuple[bool | None, bool],
+    left_out: int,
 ) -> None:
+    x, y = names
     for which, name, values, less in (
         ("x", x, np.array([p.x for p in points]), lower[0]),
         ("y", y, np.array([p.y for p in points]), lower[1]),
     ):
         log = " (log scale)" if log_axis(axes, which, values) else ""
-        better = "\N{LEFTWARDS ARROW}" if less else "\N{RIGHTWARDS ARROW}"
-        (axes.set_xlabel if which == "x" else axes.set_ylabel)(f"{name}{log}  {better} better")
+        arrow = "\N{LEFTWARDS ARROW}" if less else "\N{RIGHTWARDS ARROW}"
+        better = "" if less is None else f"  {arrow} better"
+        (axes.set_xlabel if which == "x" else axes.set_ylabel)(f"{name}{log}{better}")
     runs = [p.runs for p in points]
     parts = []
     if max(runs) > 1:
         span = str(runs[0]) if min(runs) == max(runs) else f"{min(runs)} to {max(runs)}"
         parts.append(f"bars: one standard deviation over {span} runs")
     if left_out:
-        parts.append(f"{left_out} runs without both numbers left out")
-    axes.set_title("; ".join(parts) or f"{y} against {x}")
+        runs_are = "run" if left_out == 1 else "runs"
+        parts.append(f"{left_out} {runs_are} without both numbers left out")
+    axes.set_title(";\n".join(parts) or f"{y} against {x}")
     axes.grid(True)
     axes.margins(0.1)
 

@@ -15,7 +15,6 @@ from isthmus.figures.style import (
     GREY,
     colour,
     draws,
-    log_axis,
     mark,
     new_figure,
     plain,
@@ -154,10 +153,11 @@ def _equal_elbo(axes: Axes, points: np.ndarray) -> None:
         left, right = max(x0, total - y1), min(x1, total - y0)
         if right - left < 0.12 * (x1 - x0):
             continue
+        inset = 0.04 * min(x1 - x0, y1 - y0)
         axes.plot([left, right], [total - left, total - right], color="#BBBBBB", lw=0.9, zorder=1)
         axes.annotate(
-            plain(total), (right, total - right), color="#555555", fontsize=9, ha="right",
-            va="bottom", annotation_clip=False,
+            plain(total), (right - inset, total - right + inset), color="#555555", fontsize=9,
+            ha="right", va="center", annotation_clip=False, zorder=2,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
         )  # fmt: skip
     axes.set(xlim=(x0, x1), ylim=(y0, y1))
-    log_axis(axes, "x", np.array([np.nan]))

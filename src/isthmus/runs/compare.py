@@ -59,14 +59,15 @@ class Comparison:
         if all(pair.differs is None for pair in self.differences):
             return ("One seed each: no statement about differences.",)
         said: list[str] = []
-        # what is the same everywhere (no dead latents in any run, say) needs no sentence
-        judged = [d for d in self.differences if COMPARED[d.metric] and (d.gap or d.differs)]
+        judged = [pair for pair in self.differences if COMPARED[pair.metric]]
         for (metric, split), pairs in groupby(judged, lambda d: (d.metric, d.split)):
             told = [pair for pair in pairs if pair.differs is not None]
-            if len(told) > _FEW_PAIRS:
+            # what is the same (no dead latents in either, say) needs no sentence
+            uneven = [pair for pair in told if pair.gap]
+            if len(uneven) > _FEW_PAIRS:
                 said.append(_summed_up(metric, split, told))
             else:
-                said += [f"{pair.sentence}." for pair in told]
+                said += [f"{pair.sentence}." for pair in uneven]
         single = sorted({g.name for g in self.groups if len(g.seeds) == 1})
         if single:
             said.append(f"One seed each: no statement about {', '.join(single)}.")

@@ -235,14 +235,16 @@ def _values(rows: Sequence[Row]) -> dict[str, tuple[float, ...]]:
 
 
 def _common_name(members: Sequence[tuple[str, int]], taken: Iterable[str]) -> str:
-    """Return what the names share once the seed at their end is left out."""
-    if len(members) == 1:
-        name = members[0][0]
-    else:
-        stems = {re.sub(rf"[-_. ]*(seed|s)?[-_=. ]*{seed}$", "", n) for n, seed in members}
-        name = stems.pop() if len(stems) == 1 else ""
-        name = name or " + ".join(n for n, _ in members)
-    return name if name not in set(taken) else f"{name} ({members[0][0]})"
+    """Return what the names share once the seed, or the number of a copy, is left out."""
+    first = members[0][0]
+    name = first
+    if len(members) > 1:
+        bare = [(re.sub(r" \(\d+\)$", "", n), seed) for n, seed in members]
+        stems = {re.sub(rf"[-_. ]*(seed|s)?[-_=. ]*{seed}$", "", n) for n, seed in bare}
+        name = (stems.pop() if len(stems) == 1 else "") or " + ".join(n for n, _ in members)
+    if name in set(taken):
+        name = first if first not in set(taken) else f"{name} ({first})"
+    return name
 
 
 def differences(groups: Sequence[Group]) -> tuple[GroupDifference, ...]:
