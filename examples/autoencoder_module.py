@@ -2,15 +2,16 @@
 
     python examples/autoencoder_module.py                 # MNIST
     python examples/autoencoder_module.py --quick         # seconds, on small digits
+
+Figures, and the numbers behind them, go to ./out, or where --out says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common import choices, describe
-
 import isthmus as im
+from common import choices, describe
 from isthmus import figures
 
 

@@ -2,6 +2,8 @@
 
     python examples/basic_autoencoder.py                  # MNIST
     python examples/basic_autoencoder.py --quick          # seconds, on small digits
+
+Figures, and the numbers behind them, go to ./out, or where --out says.
 """
 
 from __future__ import annotations
@@ -9,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from common import choices, describe
 
 import isthmus as im
+from common import choices, describe
 from isthmus import figures
 
 # The notes' training: batches of 64, Adam at 0.001 throughout.
@@ -28,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print("random vectors, 784-128-32")
     for row in run.history:
         print(f"  epoch {row['epoch']:2.0f}   loss {row['train_loss']:.5f}")
-    print("  There is nothing to learn in noise, however long one trains. Now real images.\n")
+    print("  It falls, though noise has little to learn from. Now real images.\n")
 
     # 2. The same autoencoder on images, and what changes with depth, activation and code size.
     networks = {

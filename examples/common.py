@@ -26,18 +26,20 @@ class Choices:
         picture.save(self.folder, name)
 
 
-def choices(about: str | None, argv: Sequence[str] | None = None, epochs: int = 10) -> Choices:
+def choices(about: str | None, argv: Sequence[str] | None = None) -> Choices:
     """Read the options."""
     parser = argparse.ArgumentParser(
         description=about, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", default="mnist", help="mnist, fashion-mnist, digits, or a path")
-    parser.add_argument("--epochs", type=int, default=epochs, help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, help="default: 10, or 100 on small data")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figures")
-    parser.add_argument("--quick", action="store_true", help="two epochs on the small digits")
+    parser.add_argument("--quick", action="store_true", help="take the small digits")
     options = parser.parse_args(argv)
-    name, passes = ("digits", 2) if options.quick else (options.data, options.epochs)
-    return Choices(load(name), passes, options.out)
+    data = load("digits" if options.quick else options.data)
+    # Ten passes over few samples are too few steps to learn anything.
+    usual = 10 if len(data["train"]) >= 10_000 else 100
+    return Choices(data, options.epochs or usual, options.out)
 
 
 def load(name: str) -> im.Dataset:
@@ -55,8 +57,9 @@ def load(name: str) -> im.Dataset:
 def describe(name: str, run: im.Run) -> str:
     """Say in a line what a trained model reaches on the test images."""
     test = run.metrics["test"]
+    pca = "" if test.pca_mse is None else f" (PCA {test.pca_mse:.5f})"
     neighbours = "" if test.knn_accuracy is None else f"   5-NN {100 * test.knn_accuracy:5.2f} %"
     return (
         f"{name:<22}{run.model.parameters_count:>10,} parameters"
-        f"   MSE {test.mse:.5f} (PCA {test.pca_mse:.5f}){neighbours}"
+        f"   MSE {test.mse:.5f}{pca}{neighbours}"
     )

@@ -2,15 +2,16 @@
 
     python examples/sparse_training.py                    # MNIST
     python examples/sparse_training.py --quick            # seconds, on small digits
+
+Figures, and the numbers behind them, go to ./out, or where --out says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common import choices
-
 import isthmus as im
+from common import choices
 from isthmus import figures
 
 CODE = 32
@@ -22,7 +23,7 @@ def report(name: str, run: im.Run) -> str:
     last = run.history.rows[-1]
     return (
         f"{name:<12}{last['train_loss']:>10.5f} = {last['train_distortion']:.5f} "
-        f"+ {last['train_penalty']:.5f}{run.metrics['test'].mean_activation:>18.4f}"
+        f"+ {last['train_penalty']:<8.2g}{run.metrics['test'].mean_activation:>12.4f}"
     )
 
 

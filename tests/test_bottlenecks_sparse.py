@@ -11,6 +11,7 @@ from isthmus.bottlenecks import L1, BatchTopK, KLSparse, TopK
 from isthmus.bottlenecks.balance import Balance
 from isthmus.bottlenecks.control import Controller
 from isthmus.bottlenecks.kl_sparse import bernoulli_kl
+from isthmus.bottlenecks.scale import Scale
 
 
 def seeded(seed=0):
@@ -120,6 +121,23 @@ def test_the_words_name_the_result_or_the_weight():
     assert "8 latents are active" in L1(64, l0=8).build().describe()[0]
     assert "mean activation is 0.05" in L1(64, mean_activation=0.05).build().describe()[0]
     assert "0.25 times the sum" in L1(64, weight=0.25).build().describe()[0]
+
+
+def test_the_running_scale_is_the_mean_of_the_first_batches():
+    """Three batches, and inference already knows their mean and variance."""
+    scale = Scale(2, momentum=0.01)
+    batches = torch.randn(3, 64, 2, generator=seeded()) * 5 + 7
+    for each in batches:
+        scale(each)
+    torch.testing.assert_close(scale.running_mean, batches.mean((0, 1)))
+    torch.testing.assert_close(scale.running_var, batches.var(1).mean(0))
+    scale.num_batches_tracked.fill_(1000)
+    before = scale.running_mean.clone()
+    scale(torch.full((4, 2), 100.0) + torch.randn(4, 2, generator=seeded()))
+    torch.testing.assert_close(scale.running_mean, before.lerp(torch.full((2,), 100.0), 0.01),
+                               rtol=1e-2, atol=1e-2)  # fmt: skip
+    scale(torch.full((1, 2), 1e6))  # one sample has no variance, and is not remembered
+    assert float(scale.running_mean.max()) < 20
 
 
 # ---------------------------------------------------------------- KL to a target
@@ -281,7 +299,8 @@ def test_the_batchs_largest_are_kept_wherever_they_stand():
 def test_the_threshold_at_inference_is_the_running_mean_of_the_smallest_kept():
     """Of scores by the running scale, as they are at inference: mean 0 and variance 1 here."""
     waist = BatchTopK(4, k=1, balance=0.0, memory=0.75).build()
-    waist.scale.momentum = 0.0  # the running scale stands still
+    waist.scale.momentum = 1e-9  # the running scale stands still
+    waist.scale.num_batches_tracked.fill_(10**9)
     waist(torch.tensor([[4.0, 0.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0]]))
     waist(torch.tensor([[8.0, 0.0, 0.0, 0.0], [0.0, 6.0, 0.0, 0.0]]))
     edge = 0.75 * 2.0 + 0.25 * 6.0

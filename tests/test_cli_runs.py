@@ -244,8 +244,8 @@ def test_a_sweep_that_makes_no_sense_is_refused(words, said, tmp_path):
 
 
 def test_a_run_that_fails_is_a_row_and_the_exit_code_says_so(tmp_path):
-    words = ("--model", "topk", "--vary", "k=2,9", *QUICK)
-    words = [word for word in words if word != "--no-figures"]
+    quick = [word for word in QUICK if word != "--no-figures"]
+    words = ("--model", "topk", *quick, "--latent", "8", "--vary", "k=2,9")
     answer = isthmus("sweep", "digits", *words, "--out", tmp_path / "sweep", "-q")
     assert answer.code == 1
     assert "1 of 2 runs failed" in answer.out

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cli_tools import refused, snapshot, succeeded
+from cli_tools import isthmus, refused, snapshot, succeeded
 from isthmus.demo import demo
 from isthmus.demo.members import BUDGET, MEMBERS
 from isthmus.demo.place import MARKER, prepared

@@ -93,6 +93,9 @@ def validated(cls: type[T], values: Mapping[str, Any]) -> T:
         return pydantic.TypeAdapter(cls).validate_python(dict(values))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
+        own = first.get("ctx", {}).get("error")
+        if isinstance(own, ConfigError):  # from the class itself, about several fields together
+            raise own from error
         name = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
             f"{cls.__name__}: {name} can't be {first['input']!r}", why=str(first["msg"])

@@ -252,11 +252,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     @property
     def _thread_count(self) -> int:
-        if self.n_jobs is None:
-            return 1
-        if self.n_jobs == 0:
+        jobs = 1 if self.n_jobs is None else self.n_jobs
+        if jobs == 0:
             raise ConfigError("n_jobs = 0 has no meaning", fix="give 1 or more, or -1 for all")
-        return self.n_jobs if self.n_jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + self.n_jobs)
+        return jobs if jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + jobs)
 
     # --- samples to codes and back ----------------------------------------------------------
 

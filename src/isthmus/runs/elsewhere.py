@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isthmus.data import Dataset, Samples, load
-from isthmus.errors import DataError, MissingDataError, RunError
+from isthmus.errors import ConfigError, DataError, MissingDataError, RunError
 from isthmus.runs.evaluation import Evaluation, SplitMetrics, evaluate
 
 if TYPE_CHECKING:
@@ -22,8 +22,17 @@ def measured_on(run: Run, data: object, options: Evaluation) -> SplitMetrics:
 
     FVU, PCA and neighbours are about the run's training split where it can be loaded again,
     and else about the data themselves.
+
+    Raises
+    ------
+    ConfigError
+        If the samples have another shape than the model's.
     """
     given = load(data, **{k: v for k, v in run.origin.options.items() if k in {"resize", "colour"}})
+    if given.shape != run.model.shape:
+        raise ConfigError(
+            f"the data's samples have the shape {given.shape}, the model's {run.model.shape}"
+        )
     if options.binarise == "static":
         given = given.binarised(0)
     whole = _whole(given)
