@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import functools
 import inspect
+import itertools
 import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
@@ -134,5 +135,4 @@ def _own_docs(cls: type) -> dict[str, str]:
 
 
 def _pairs(statements: Iterable[ast.stmt]) -> Iterable[tuple[ast.stmt, ast.stmt]]:
-    statements = list(statements)
-    return zip(statements, statements[1:], strict=False)
+    return itertools.pairwise(statements)

@@ -47,7 +47,7 @@ def next_steps(folder: Path) -> tuple[str, ...]:
         for words in (
             ["isthmus", "evaluate", str(vae), "--nll-samples", "1000"],
             ["isthmus", "reconstruct", str(dense), "digits", "--out", "pictures"],
-            ["isthmus", "train", "digits", "--model", "dense", "--latent", "16"],
+            [*"isthmus train digits --latent 16 --epochs 100 --batch-size 64".split()],
             ["isthmus", "models"],
         )
     )
@@ -112,7 +112,7 @@ def _first(rows: Sequence[Mapping[str, Any]], dataset: Dataset) -> Section:
             "says which ones, so it carries more). Beside them stands PCA with "
             f"{BUDGET} dimensions, the best that a linear code of that size can do. One seed "
             "each: small differences mean nothing.",
-            *(f"{name} {words}" for name, words in asked(rows)),
+            " ".join(f"{name} {words}" for name, words in asked(rows)),
         ),
         (ReportTable(Table(columns), caption),),
     )
