@@ -102,9 +102,7 @@ def main() -> None:
     job = job_for(model, digits, **settings)
     fast = im.Evaluation(binarise=settings["binarise"], nll_samples=0)
     started = (folder / "checkpoints").exists()
-    run = carry_out(
-        job, folder, resume=started, watch=lines_to(), figures=False, evaluation=fast
-    )
+    run = carry_out(job, folder, resume=started, watch=lines_to(), figures=False, evaluation=fast)
     begun = time.perf_counter()
     options = im.Evaluation(binarise=settings["binarise"], nll_samples=5000, nll_rows=0)
     test = im.evaluate(run.model, job.dataset, options, ("test",))["test"]

@@ -30,7 +30,7 @@ ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
     "dense": ("dense", {"epochs": 15}),
     "dense-64": ("dense", {"epochs": 15, "latent": 64}),
     "sparse-kl": ("sparse-kl", {"epochs": 15}),
-    "topk": ("topk", {"epochs": 15}),
+    "topk": ("topk", {"epochs": 30}),
     "sparse-l1": ("sparse-l1", {"epochs": 15}),
     "conv": ("conv", {"epochs": 15}),
     "dense-30": ("dense", {"epochs": 30}),
@@ -49,15 +49,14 @@ ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
     "vq": ("vq", {"epochs": 10}),
     "fsq": ("fsq", {"epochs": 10}),
 }
-KEPT = (
-    "mse pca_mse knn_accuracy pca_knn_accuracy l0 mean_activation dead_fraction max_firing_rate "
-    "hoyer nll nll_error nll_ess nll_protocol elbo active_units"
-).split()
+KEPT = ["mse", "pca_mse", "knn_accuracy", "pca_knn_accuracy", "l0", "mean_activation", "dead_fraction", "max_firing_rate", "hoyer", "nll", "nll_error", "nll_ess", "nll_protocol", "elbo", "active_units"]
 
 
 def done() -> list[dict[str, Any]]:
     """Return the rows so far."""
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    return (
+        [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+    )
 
 
 def measure(name: str, seed: int, threads: int) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # 1. 784-128-32 on random vectors, as in the notes: the loss of every epoch, and it falls.
     vectors = np.random.default_rng(0).random((1000, 784), dtype=np.float32)
     model = im.Autoencoder((784,), im.MLP(hidden=(128,)), im.Plain(latent=32))
-    run = im.train(model, vectors, epochs=asked.epochs, **SETTINGS)
+    run = im.train(model, vectors, epochs=10, **SETTINGS)
     print("random vectors, 784-128-32")
     for row in run.history:
         print(f"  epoch {row['epoch']:2.0f}   loss {row['train_loss']:.5f}")

@@ -299,7 +299,7 @@ def test_the_batchs_largest_are_kept_wherever_they_stand():
 def test_the_threshold_at_inference_is_the_running_mean_of_the_smallest_kept():
     """Of scores by the running scale, as they are at inference: mean 0 and variance 1 here."""
     waist = BatchTopK(4, k=1, balance=0.0, memory=0.75).build()
-    waist.scale.momentum = 1e-9  # the running scale stands still
+    waist.scale.slowest = 1e-9  # the running scale stands still
     waist.scale.num_batches_tracked.fill_(10**9)
     waist(torch.tensor([[4.0, 0.0, 0.0, 0.0], [2.0, 0.0, 0.0, 0.0]]))
     waist(torch.tensor([[8.0, 0.0, 0.0, 0.0], [0.0, 6.0, 0.0, 0.0]]))

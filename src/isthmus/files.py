@@ -35,15 +35,22 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.fsync(handle.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
-    except OSError as error:
+    except Exception as error:
+        if not _is_about_files(error):
+            raise
         raise RunError(
             "the file could not be written; what was there before is unchanged",
             where=str(path),
-            why=error.strerror or str(error),
+            why=getattr(error, "strerror", None) or str(error),
             fix="make room on the disk, or choose another folder with --out",
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _is_about_files(error: Exception) -> bool:
+    """Tell errors of writing from others; safetensors wraps a full disk in its own class."""
+    return isinstance(error, OSError) or type(error).__name__ == "SafetensorError"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -39,10 +39,11 @@ class Controller(nn.Module):
         return self.log_weight.exp()
 
     @torch.no_grad()
-    def step(self, measured: Tensor) -> None:
-        """Move the weight after one training step that measured this value."""
+    def step(self, measured: Tensor) -> Tensor:
+        """Move the weight after one training step that measured this value; return the error."""
         measured = measured.detach().clamp_min(1e-6)
         last = torch.where(self.measured.isnan(), measured, self.measured)
         self.measured.copy_(self.memory * last + (1 - self.memory) * measured)
         error = (self.measured / self.target).log().clamp(-1, 1)
         self.log_weight.add_(self.gain * error).clamp_(-25, 15)
+        return error

@@ -37,7 +37,9 @@ class L1:
       that fires on less than ``floor`` of the samples has its bias lifted until it does.
 
     The strength is given as a weight, or as a result: ``l0`` (mean number of active latents a
-    sample) or ``mean_activation``, met by a controller of the weight.
+    sample) or ``mean_activation``, met by a controller of the weight; a small shift of all
+    biases, moved by the same error, makes up for what the weight no longer can when the learning
+    rate has fallen.
     """
 
     latent: int = 64
@@ -86,6 +88,7 @@ class L1Waist(Waist):
     use: Tensor
     lift: Tensor
     size: Tensor
+    trim: Tensor
 
     def __init__(self, config: L1) -> None:
         super().__init__()
@@ -99,6 +102,7 @@ class L1Waist(Waist):
             self.register_buffer("use", torch.full((config.latent,), 0.16))
             self.register_buffer("lift", torch.zeros(config.latent))
             self.register_buffer("size", torch.ones(config.latent))
+        self.register_buffer("trim", torch.zeros(()))
         target = config.l0 if config.l0 is not None else config.mean_activation
         self.controller = None if target is None else Controller(1e-4, target)
 
@@ -109,8 +113,8 @@ class L1Waist(Waist):
     def embed(self, h: Tensor) -> Tensor:
         """Return the activations (B, N)."""
         if not self._relu:
-            return torch.sigmoid(h)
-        return torch.relu(self.scale(h) + self.bias + self.lift)
+            return torch.sigmoid(h + self.trim)
+        return torch.relu(self.scale(h) + self.bias + self.lift + self.trim)
 
     def forward(
         self,
@@ -122,7 +126,7 @@ class L1Waist(Waist):
         """Return the code and its charge, (B,)."""
         a = self.embed(h)
         fires = a.detach() > self.threshold
-        active, mean = fires.sum(1).float().mean(), a.detach().mean()
+        active, mean = self._measured(h)
         weight: Tensor | float = 1e-3 if self.config.weight is None else self.config.weight
         if self.controller is not None:
             weight = self.controller.weight.clone()
@@ -131,9 +135,18 @@ class L1Waist(Waist):
             if self._relu:
                 self._follow(a.detach(), fires)
             if self.controller is not None:
-                self.controller.step(mean if self.config.l0 is None else active)
+                error = self.controller.step(mean if self.config.l0 is None else active)
+                self.trim.sub_(0.005 * error)
         logs = {"l0": active, "mean_activation": mean, "weight": torch.as_tensor(weight)}
         return Code(a, None, weight * charged.sum(1), logs)
+
+    @torch.no_grad()
+    def _measured(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Return L0 and mean activation as they are outside training, on the settled scale."""
+        a = torch.sigmoid(h + self.trim)
+        if self._relu:
+            a = torch.relu(self.scale.settled(h) + self.bias + self.lift + self.trim)
+        return (a > self.threshold).sum(1).float().mean(), a.mean()
 
     def _charge(self, a: Tensor) -> Tensor:
         """Return u (B, N) for the current activations."""

@@ -18,19 +18,21 @@ class Scale(nn.BatchNorm1d):
 
     def __init__(self, latent: int, momentum: float = 0.1) -> None:
         super().__init__(latent, momentum=momentum, affine=False)
-        self.momentum: float = momentum
+        self.slowest = momentum
 
     def forward(self, input: Tensor) -> Tensor:
         """Return pre-activations (B, N) of mean 0 and variance 1 over the data."""
-        if self.training and len(input) == 1:
+        if not self.training or len(input) == 1 or self.num_batches_tracked is None:
             return self.settled(input)
-        slow = self.momentum
-        if self.training and self.num_batches_tracked is not None:
-            self.momentum = max(slow, 1 / (1 + int(self.num_batches_tracked)))
-        try:
-            return super().forward(input)
-        finally:
-            self.momentum = slow
+        self.num_batches_tracked.add_(1)
+        return F.batch_norm(
+            input,
+            self.running_mean,
+            self.running_var,
+            training=True,
+            momentum=max(self.slowest, 1 / int(self.num_batches_tracked)),
+            eps=self.eps,
+        )
 
     def settled(self, input: Tensor) -> Tensor:
         """Return pre-activations (B, N) scaled by the running estimates, as outside training."""

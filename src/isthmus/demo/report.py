@@ -39,6 +39,10 @@ _SHOWN: Mapping[str, tuple[str, ...]] = {
 """The figures of each run that the page shows; all of them are in the run's folder."""
 
 
+_LONGER = ("--epochs", "100", "--batch-size", "64")
+"""Digits are few: the presets' own settings are meant for larger sets."""
+
+
 def next_steps(folder: Path) -> tuple[str, ...]:
     """Return commands to type next, with paths that exist."""
     dense, vae = folder / "runs" / "dense", folder / "runs" / "vae"
@@ -47,7 +51,7 @@ def next_steps(folder: Path) -> tuple[str, ...]:
         for words in (
             ["isthmus", "evaluate", str(vae), "--nll-samples", "1000"],
             ["isthmus", "reconstruct", str(dense), "digits", "--out", "pictures"],
-            [*"isthmus train digits --latent 16 --epochs 100 --batch-size 64".split()],
+            ["isthmus", "train", "digits", "--latent", "16", *_LONGER],
             ["isthmus", "models"],
         )
     )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from isthmus.bottlenecks.gaussian import GaussianWaist
+from isthmus.configs import validated
 from isthmus.data.dataset import Dataset
 from isthmus.errors import ConfigError
 from isthmus.likelihoods import MSE, Cosine
@@ -132,8 +133,7 @@ class SplitMetrics:
     def from_json(cls, values: Mapping[str, Any]) -> SplitMetrics:
         """Build from what :meth:`as_json` gave; names of later versions are passed over."""
         known = {f.name for f in dataclasses.fields(cls)}
-        kept = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
-        return cls(**kept)
+        return validated(cls, {k: v for k, v in values.items() if k in known})
 
 
 def evaluate(

@@ -259,7 +259,7 @@ def open_run(
     metrics = read_json(place / "metrics.json") if (place / "metrics.json").exists() else {}
     try:
         found = {split: SplitMetrics.from_json(values) for split, values in metrics.items()}
-    except (TypeError, AttributeError) as error:
+    except (ConfigError, AttributeError) as error:
         raise RunError("the metrics are damaged", where=str(place / "metrics.json")) from error
     history = place / "history.csv"
     return Run(

@@ -10,7 +10,7 @@ from typing import Any
 
 from isthmus.configs import validated
 from isthmus.data import Dataset, Preprocessing, load
-from isthmus.errors import ConfigError, RunError
+from isthmus.errors import RunError
 from isthmus.files import read_json
 from isthmus.models import storage
 from isthmus.models.autoencoder import Autoencoder
@@ -18,7 +18,9 @@ from isthmus.models.presets import Preset, preset
 from isthmus.runs.evaluation import Evaluation, evaluate
 from isthmus.runs.identity import fingerprint
 from isthmus.runs.run import DataOrigin, Run, claim, prepared
+from isthmus.runs.settings import applied
 from isthmus.training import Fitted, History, Plan, Training, Watch, fit, plan
+from isthmus.training.device import chosen_device
 from isthmus.training.progress import lines_to
 
 __all__ = ["Job", "job_for", "train"]
@@ -88,11 +90,10 @@ def job_for(
     """
     load_options = dict(load_options or {})
     chosen = preset(model) if isinstance(model, str) else model
-    rest = dict(settings)
     if isinstance(chosen, Preset):
-        chosen, rest = chosen.with_settings(rest)
-        rest = dict(chosen.training) | rest
-    training = _training(rest, chosen)
+        chosen, training = applied(chosen, settings)
+    else:
+        training = validated(Training, settings)
     dataset = prepared(load(data, **load_options), training)
     scaling = Preprocessing.fit(dataset["train"], dataset.kind, preprocess, range=dataset.range)
     if isinstance(chosen, Preset):
@@ -111,21 +112,6 @@ def job_for(
         fingerprint=fingerprint(dataset),
     )
     return Job(built, dataset, training, origin, name)
-
-
-def _training(settings: Mapping[str, Any], chosen: Autoencoder | Preset) -> Training:
-    try:
-        return validated(Training, settings)
-    except ConfigError as error:
-        if not error.what.startswith("Training has no setting") or not isinstance(chosen, Preset):
-            raise
-        parts = (chosen.network, chosen.bottleneck, chosen.likelihood, chosen.corruption)
-        names = [f.name for part in parts if part is not None for f in dataclasses.fields(part)]
-        unknown = error.what.split("'")[1]
-        raise ConfigError(
-            f"the preset {chosen.name!r} has no setting {unknown!r}",
-            why=f"its own: {', '.join(names)}; {error.why.replace('it has', 'of training')}",
-        ) from error
 
 
 def _source(given: str | PathLike[str] | None) -> str | None:
@@ -206,6 +192,7 @@ def carry_out(
     evaluation: Evaluation | None = None,
 ) -> Run:
     """Do what a job says: claim the folder, train, measure, write; see :func:`train`."""
+    chosen_device(job.training.device)  # told before a folder is made for it
     if folder is not None and resume:
         _same(job, folder)
     elif folder is not None:

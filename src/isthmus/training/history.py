@@ -87,10 +87,14 @@ class History:
         """
         try:
             with Path(path).open(newline="", encoding="utf-8") as handle:
-                rows = [
-                    {k: (int(v) if v.isdigit() else float(v)) for k, v in row.items() if v}
-                    for row in csv.DictReader(handle, strict=True)
-                ]
+                lines = list(csv.DictReader(handle, strict=True))
+            rows = [
+                # a cell that is missing altogether is None, and has no isdigit
+                {k: int(v) if v.isdigit() else float(v) for k, v in line.items() if v != ""}
+                for line in lines
+            ]
+            if [row.get("epoch") for row in rows] != list(range(1, len(rows) + 1)) or not rows:
+                raise ValueError("its rows are not the epochs 1, 2, ...")
         except FileNotFoundError as error:
             raise RunError("the history is missing", where=str(path)) from error
         except (csv.Error, ValueError, AttributeError, TypeError) as error:
