@@ -82,7 +82,7 @@ def test_extreme_log_variances_neither_overflow_nor_lose_their_gradient():
 
 
 def test_the_warm_up_counts_optimiser_steps_in_training_alone():
-    waist = Gaussian(2, beta=2.0, warmup_steps=4).build()
+    waist = Gaussian(2, beta=2.0, kl_warmup_steps=4).build()
     rates = []
     for _ in range(6):
         rates.append(float(waist(H, generator=seeded()).rate[0]))
@@ -96,10 +96,10 @@ def test_the_warm_up_counts_optimiser_steps_in_training_alone():
 
 
 def test_the_step_count_is_part_of_the_state():
-    waist = Gaussian(2, warmup_steps=10).build()
+    waist = Gaussian(2, kl_warmup_steps=10).build()
     for _ in range(5):
         waist(H, generator=seeded())
-    twin = Gaussian(2, warmup_steps=10).build()
+    twin = Gaussian(2, kl_warmup_steps=10).build()
     twin.load_state_dict(waist.state_dict())
     assert twin.beta == waist.beta == 0.5
 
@@ -239,7 +239,7 @@ def test_the_prior_is_standard_normal_and_seeded():
     ("config", "words"),
     [
         (Gaussian(4, beta=2.5), "2.5 times the KL divergence, summed over 4 latents"),
-        (Gaussian(4, warmup_steps=700), "first 700 steps"),
+        (Gaussian(4, kl_warmup_steps=700), "first 700 steps"),
         (Gaussian(4, free_bits=0.25), "0.25 nats"),
         (Gaussian(4, capacity=12.0, gamma=9.0), "9 times the distance of KL from 12 nats"),
         (Gaussian(4, samples=8, bound="iwae"), "importance-weighted over 8 samples"),

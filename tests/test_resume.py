@@ -24,7 +24,9 @@ from toys import digits, fitted_to, same_state, vectors
 KINDS = {
     "dropout": lambda: Autoencoder((6,), MLP((8,), dropout=0.3), Plain(3), corruption=Masking(0.2)),
     "tied": lambda: Autoencoder((6,), MLP((8,), tied=True), Plain(3)),
-    "vae": lambda: Autoencoder((6,), MLP((8,)), Gaussian(3, warmup_steps=9), GaussianLikelihood()),
+    "vae": lambda: Autoencoder(
+        (6,), MLP((8,)), Gaussian(3, kl_warmup_steps=9), GaussianLikelihood()
+    ),
     "iwae": lambda: Autoencoder(
         (6,), MLP((8,)), Gaussian(3, samples=3, bound="iwae"), GaussianLikelihood("optimal")
     ),

@@ -48,7 +48,7 @@ def saved(tmp_path):
         {"bottleneck": KLSparse(6), "corruption": Masking(0.2)},
         {"bottleneck": BatchTopK(9, k=2)},
         {"bottleneck": L1(6, l0=2)},
-        {"bottleneck": Gaussian(4, warmup_steps=99), "likelihood": Bernoulli()},
+        {"bottleneck": Gaussian(4, kl_warmup_steps=99), "likelihood": Bernoulli()},
         {"bottleneck": Gaussian(4), "likelihood": GaussianLikelihood("per-element")},
         {"likelihood": Categorical(17)},
     ],

@@ -31,7 +31,7 @@ class Gaussian:
     """Number of latents (the width of the code)."""
     beta: float = 1.0
     """What the KL divergence is multiplied by (1 for the ELBO)."""
-    warmup_steps: int = 0
+    kl_warmup_steps: int = 0
     """Optimiser steps over which beta rises linearly from 0; outside training it is whole."""
     capacity: float | None = None
     """Nats of KL to hold, reached linearly over ``capacity_steps``; None for none."""
@@ -48,8 +48,10 @@ class Gaussian:
 
     def __post_init__(self) -> None:
         positive(latent=self.latent, samples=self.samples, capacity_steps=self.capacity_steps)
-        if min(self.beta, self.free_bits, self.warmup_steps, self.gamma, self.capacity or 0) < 0:
-            raise ConfigError("beta, free_bits, warmup_steps, capacity and gamma can't be negative")
+        if min(self.beta, self.free_bits, self.kl_warmup_steps, self.gamma, self.capacity or 0) < 0:
+            raise ConfigError(
+                "beta, free_bits, kl_warmup_steps, capacity and gamma can't be negative"
+            )
         if self.bound == "iwae" and (self.capacity is not None or self.free_bits):
             raise ConfigError("the importance-weighted bound takes no capacity and no free bits")
 
@@ -115,9 +117,9 @@ class GaussianWaist(Waist):
     @property
     def beta(self) -> float:
         """The multiplier in force: annealed in training, whole outside."""
-        if not self.training or not self.config.warmup_steps:
+        if not self.training or not self.config.kl_warmup_steps:
             return self.config.beta
-        return self.config.beta * min(1.0, int(self.steps) / self.config.warmup_steps)
+        return self.config.beta * min(1.0, int(self.steps) / self.config.kl_warmup_steps)
 
     @property
     def target_capacity(self) -> float:
@@ -167,8 +169,8 @@ class GaussianWaist(Waist):
         lines = [f"rate is {c.beta:g} times the KL divergence, summed over {c.latent} latents"]
         if c.bound == "iwae":
             lines = [f"the bound is importance-weighted over {c.samples} samples"]
-        if c.warmup_steps:
-            lines.append(f"the rate's weight rises over the first {c.warmup_steps} steps")
+        if c.kl_warmup_steps:
+            lines.append(f"the rate's weight rises over the first {c.kl_warmup_steps} steps")
         if c.free_bits:
             lines.append(f"each latent costs nothing up to {c.free_bits:g} nats on average")
         return lines

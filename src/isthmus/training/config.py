@@ -28,7 +28,7 @@ class Training:
     """What the "step" schedule multiplies the rate by."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly from zero;
-    the KL warm-up of variational models is a setting of the bottleneck."""
+    the KL warm-up of variational models is ``kl_warmup_steps``."""
     weight_decay: float = 0.0
     """Decoupled weight decay (AdamW) on weight matrices; biases and scalars have none."""
     beta1: float = 0.9
