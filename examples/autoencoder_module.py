@@ -3,7 +3,7 @@
     python examples/autoencoder_module.py                 # MNIST
     python examples/autoencoder_module.py --quick         # seconds, on small digits
 
-Figures, and the numbers behind them, go to ./out, or where --out says.
+Figures, and the numbers behind them, go to runs/examples, or where --out says.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python examples/basic_autoencoder.py                  # MNIST
     python examples/basic_autoencoder.py --quick          # seconds, on small digits
 
-Figures, and the numbers behind them, go to ./out, or where --out says.
+Figures, and the numbers behind them, go to runs/examples, or where --out says.
 """
 
 from __future__ import annotations

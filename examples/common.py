@@ -33,7 +33,7 @@ def choices(about: str | None, argv: Sequence[str] | None = None) -> Choices:
     )
     parser.add_argument("--data", default="mnist", help="mnist, fashion-mnist, digits, or a path")
     parser.add_argument("--epochs", type=int, help="default: 10, or 100 on small data")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the figures")
+    parser.add_argument("--out", type=Path, default=Path("runs/examples"), help="folder of figures")
     parser.add_argument("--quick", action="store_true", help="take the small digits")
     options = parser.parse_args(argv)
     data = load("digits" if options.quick else options.data)

@@ -3,7 +3,7 @@
     python examples/sparse_training.py                    # MNIST
     python examples/sparse_training.py --quick            # seconds, on small digits
 
-Figures, and the numbers behind them, go to ./out, or where --out says.
+Figures, and the numbers behind them, go to runs/examples, or where --out says.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(report(name, runs[name]))
 
     # No strength aims at a mean activation: a weak charge leaves it far above, a strong one
-    # switches latents off for good. A KL charge has a target, and holds every latent to it.
+    # switches them off for good. A KL charge has a target, and in time moves each latent there.
     model = im.Autoencoder(asked.data.shape, im.MLP((2 * CODE,)), im.KLSparse(CODE, target=TARGET))
     runs["KL"] = im.train(model, asked.data, epochs=asked.epochs, weight_decay=1e-4, seed=0)
     print(report("KL", runs["KL"]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from isthmus.errors import DataError
-from isthmus.figures.activity import Activity, activity, firing
+from isthmus.figures.activity import NEAR_ZERO, Activity, activity, firing
 from isthmus.figures.checks import as_count, as_matrix
 from isthmus.figures.codes import draw_firing_rates, draw_heatmap, draw_histogram, rate_edges
 from isthmus.figures.picture import Picture
@@ -75,6 +75,9 @@ def compare_codes(codes: Mapping[str, Any], n: int = 20) -> Picture:
         top.set_xlabel("value / full scale")
         bottom.set(title="", xlabel="firing rate")
     _share_axes(grid)
+    least = f"{plain(100 * NEAR_ZERO)} %"
+    measure = f"active: |value| > {least} of the model's own full scale; else near zero"
+    figure.suptitle(measure, x=0.01, ha="left", fontsize=9)
     _legend(figure, any(a.exact_zero > 0 for a in found.values()))
     alt = "; ".join(f"{name}: {_says(a)}".replace("\n", ", ") for name, a in found.items())
     return Picture(figure, stacked(tables, by="model"), f"Codes compared: {alt}.")
@@ -108,5 +111,6 @@ def _says(found: Activity) -> str:
     return (
         f"L0 {plain(found.l0)} of {found.latents:,}\n"
         f"{found.dead:,} dead, near zero {100 * found.near_zero:.0f} %\n"
-        f"Hoyer {plain(found.hoyer)}"
+        f"Hoyer {plain(found.hoyer)}\n"
+        f"full scale {plain(found.full_scale)}"
     )
