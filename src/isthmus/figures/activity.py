@@ -51,13 +51,14 @@ def full_scale(codes: np.ndarray) -> float:
     return float(np.quantile(magnitudes, 0.999)) if magnitudes.size else 0.0
 
 
-def firing(codes: np.ndarray, share: float = NEAR_ZERO) -> np.ndarray:
-    """Say where codes are active: magnitude above ``share`` of the full scale."""
-    return np.asarray(np.abs(codes) > share * full_scale(codes))
+def firing(codes: np.ndarray, active_above: float | None = None) -> np.ndarray:
+    """Say where codes are active: magnitude above ``active_above``, or above 1 % of full scale."""
+    edge = NEAR_ZERO * full_scale(codes) if active_above is None else active_above
+    return np.asarray(np.abs(codes) > edge)
 
 
-def activity(codes: Any) -> Activity:
-    """Measure codes ``(N, latents)``.
+def activity(codes: Any, active_above: float | None = None) -> Activity:
+    """Measure codes ``(N, latents)``; see :func:`firing` for what counts as active.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def activity(codes: Any) -> Activity:
         If there are none, or they aren't finite numbers.
     """
     values = as_matrix(codes).astype(np.float64)
-    active = firing(values)
+    active = firing(values, active_above)
     return Activity(
         samples=values.shape[0],
         latents=values.shape[1],

@@ -120,11 +120,11 @@ def firing_rates(rates: Any) -> Picture:
 
 
 @draws
-def sparsity_panel(codes: Any, n: int = 40) -> Picture:
+def sparsity_panel(codes: Any, n: int = 40, *, active_above: float | None = None) -> Picture:
     """Draw the histogram, the heat map and the firing rates of codes in one figure.
 
-    A latent fires on a sample where its magnitude exceeds 1 % of the codes' full scale
-    (see :mod:`isthmus.figures.activity`).
+    A latent fires on a sample where its magnitude exceeds ``active_above``, by default 1 % of
+    the codes' full scale (see :mod:`isthmus.figures.activity`).
 
     Parameters
     ----------
@@ -132,6 +132,8 @@ def sparsity_panel(codes: Any, n: int = 40) -> Picture:
         ``(N, latents)``.
     n
         How many codes the heat map shows.
+    active_above
+        Magnitude that an activation must exceed to be active.
 
     Returns
     -------
@@ -149,10 +151,11 @@ def sparsity_panel(codes: Any, n: int = 40) -> Picture:
     heat = draw_heatmap(figure.add_subplot(grid[0, :]), values[: as_count(n, "n")])
     histogram = draw_histogram(figure.add_subplot(grid[1, 0]), values)
     fires = figure.add_subplot(grid[1, 1])
-    rates = draw_firing_rates(fires, firing(values).mean(axis=0))
-    figure.suptitle(_says(values), x=0.01, ha="left", fontsize=10)
+    rates = draw_firing_rates(fires, firing(values, active_above).mean(axis=0))
+    said = _says(values, active_above)
+    figure.suptitle(said, x=0.01, ha="left", fontsize=10)
     table = stacked({"heat map": heat, "histogram": histogram, "firing rates": rates})
-    return Picture(figure, table, f"Sparsity of codes: {_says(values)}.")
+    return Picture(figure, table, f"Sparsity of codes: {said}.")
 
 
 def draw_histogram(
@@ -303,14 +306,15 @@ def _percent(share: float, _position: object = None) -> str:
     return f"{plain(100 * share)} %"
 
 
-def _says(values: np.ndarray) -> str:
-    found = activity(values)
+def _says(values: np.ndarray, active_above: float | None = None) -> str:
+    found = activity(values, active_above)
     if full_scale(values) == 0:
         return f"{found.samples:,} codes of {found.latents:,} latents, all exactly zero"
     # A mean that is only rounding error is shown as the zero that it stands for.
     mean = found.mean if abs(found.mean) > 1e-6 * found.full_scale else 0.0
+    edge = f"{_percent(NEAR_ZERO)} of full scale" if active_above is None else plain(active_above)
     return (
         f"{found.samples:,} codes: L0 {plain(found.l0)} of {found.latents:,} latents "
-        f"(|value| > {_percent(NEAR_ZERO)} of full scale), mean {plain(mean)}, "
+        f"(|value| > {edge}), mean {plain(mean)}, "
         f"Hoyer {plain(found.hoyer)}, {found.dead:,} dead"
     )

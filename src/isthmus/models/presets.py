@@ -94,7 +94,10 @@ class Preset:
             shape,
             self.network,
             self.bottleneck,
-            _squashed(self.likelihood, value_range),
+            # a linear model stays linear to its end: only so does it span PCA's subspace
+            self.likelihood
+            if isinstance(self.network, Linear)
+            else _squashed(self.likelihood, value_range),
             self.corruption,
             seed=seed,
         )

@@ -59,7 +59,8 @@ class RunFigures:
 
     def codes(self) -> Picture:
         """Draw a histogram of code values, a heat map of codes, and the firing rates."""
-        return figures.sparsity_panel(self._codes[0])
+        threshold = self.run.model.waist.threshold
+        return figures.sparsity_panel(self._codes[0], active_above=threshold)
 
     # --- what some have ---------------------------------------------------------------------
 
@@ -76,7 +77,7 @@ class RunFigures:
         if len(layers) != 1 or len(model.shape) != 3:
             raise ConfigError("only a linear decoder of images has columns to draw")
         columns = layers[0].weight.detach().cpu().numpy().T
-        rates = figures.firing(self._codes[0])
+        rates = figures.firing(self._codes[0], model.waist.threshold).mean(axis=0)
         return figures.dictionary_columns(columns, model.shape, rates)
 
     def prior_samples(self, n: int = 40) -> Picture:
