@@ -334,7 +334,7 @@ def test_balance_prefers_rarely_used_latents_and_leaves_the_code_alone():
     score = balance(h)
     assert not score.requires_grad
     moved = (score - h).detach()[0]
-    assert moved[0] == moved[1] > moved[2]
+    assert moved.tolist() == pytest.approx([0.1, 0.1, 0.0])
 
 
 @pytest.mark.parametrize("config", [TopK(8, k=2), BatchTopK(8, k=2)], ids=str)

@@ -1,4 +1,4 @@
-"""Keep every latent in use: a bias on the choice that follows the firing rates."""
+"""Keep every latent in use: a bias on the choice for those that hardly fire."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from torch import Tensor, nn
 
 __all__ = ["Balance"]
 
+FLOOR = 0.1
+
 
 class Balance(nn.Module):
     """A bias for each latent, added where latents are chosen and nowhere else.
 
-    A latent that fires less often than its share is preferred a little more at each step,
-    one that fires more often a little less; the activations that the decoder reads are not
-    changed, and no gradient flows through the bias. A latent can't die: its bias rises until
-    it is chosen again. The bias is part of the model at inference.
+    A latent that fires less often than ``FLOOR`` times its even share is preferred a little more
+    at each step, until it is chosen again: none can die. The others are left as they are, for
+    an even use of all latents is no aim in itself and costs accuracy. The activations that the decoder reads are not changed, and no gradient
+    flows through the bias, which is part of the model at inference.
 
     Source: load balancing without an auxiliary loss, Wang et al., arXiv:2408.15664, applied
-    to latents instead of experts.
+    to latents instead of experts, and from below only.
     """
 
     bias: Tensor
@@ -37,7 +39,5 @@ class Balance(nn.Module):
     def step(self, active: Tensor) -> None:
         """Follow one training batch's choice, a boolean (B, N)."""
         self.rate.lerp_(active.float().mean(0), 1 - self.memory)
-        lack = (self.share - self.rate) / self.share
-        # only the rarely used are raised in full: a skewed but living code is left alone
-        self.bias.add_(self.speed * lack.clamp(-1, 1))
-        self.bias.sub_(self.bias.mean())
+        floor = FLOOR * self.share
+        self.bias.add_(self.speed * (1 - self.rate / floor).clamp_min(0))

@@ -28,8 +28,8 @@ class BatchTopK:
     """Number of latents (the width of the code)."""
     k: int = 8
     """Mean number of latents that a sample keeps."""
-    balance: float = 0.003
-    """Speed at which the choice is balanced so that no latent dies; 0 for none."""
+    balance: float = 0.01
+    """Speed at which latents that hardly fire are brought back; 0 for none."""
     memory: float = 0.99
     """Share of the running threshold kept at each step."""
 

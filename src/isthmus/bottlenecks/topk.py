@@ -29,8 +29,8 @@ class TopK:
     """Number of latents (the width of the code)."""
     k: int = 8
     """Number of latents that each sample keeps."""
-    balance: float = 0.003
-    """Speed at which the choice is balanced so that no latent dies; 0 for none."""
+    balance: float = 0.01
+    """Speed at which latents that hardly fire are brought back; 0 for none."""
 
     def __post_init__(self) -> None:
         positive(latent=self.latent, k=self.k)
