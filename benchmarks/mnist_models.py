@@ -28,7 +28,7 @@ LOAD = {"validation": 2000}
 # name: preset, settings. The first block has targets; the others show every preset.
 ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
     "dense": ("dense", {"epochs": 30}),
-    "dense-64": ("dense", {"epochs": 15, "latent": 64}),
+    "dense-64": ("dense", {"epochs": 30, "latent": 64}),
     "sparse-kl": ("sparse-kl", {"epochs": 15}),
     "topk": ("topk", {"epochs": 15}),
     "sparse-l1": ("sparse-l1", {"epochs": 15}),

@@ -14,9 +14,10 @@ class Balance(nn.Module):
     """A bias for each latent, added where latents are chosen and nowhere else.
 
     A latent that fires less often than ``FLOOR`` times its even share is preferred a little more
-    at each step, until it is chosen again: none can die. The others are left as they are, for
-    an even use of all latents is no aim in itself and costs accuracy. The activations that the decoder reads are not changed, and no gradient
-    flows through the bias, which is part of the model at inference.
+    at each step, until it is chosen again: none can die. The others are left as they are: an
+    even use of all latents is no aim in itself and costs accuracy. The activations that the
+    decoder reads are not changed, and no gradient flows through the bias, which is part of the
+    model at inference.
 
     Source: load balancing without an auxiliary loss, Wang et al., arXiv:2408.15664, applied
     to latents instead of experts, and from below only.

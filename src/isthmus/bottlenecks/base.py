@@ -48,6 +48,9 @@ class Waist(nn.Module):
     """Width that the encoder must emit."""
     threshold: float = 0.0
     """A latent counts as active where its activation's magnitude exceeds this."""
+    controlled: bool = False
+    """Whether a controller moves the penalty's weight, so that penalties of two epochs are not
+    comparable."""
     needs_inputs: bool = False
     """Whether ``forward`` differentiates with respect to the encoder's inputs."""
 

@@ -105,6 +105,7 @@ class L1Waist(Waist):
         self.register_buffer("trim", torch.zeros(()))
         target = config.l0 if config.l0 is not None else config.mean_activation
         self.controller = None if target is None else Controller(1e-4, target)
+        self.controlled = target is not None
 
     @property
     def _relu(self) -> bool:

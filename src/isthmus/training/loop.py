@@ -214,7 +214,9 @@ class _Loop:
         row |= _means("train_", self.at.sums)
         if self.validation is not None and len(self.validation):
             row |= _means("validation_", self._validate(self.validation))
-            loss = row["validation_loss"]
+            # a weight that a controller moves makes penalties of two epochs incomparable
+            moving = row["validation_penalty"] if self.model.waist.controlled else 0.0
+            loss = row["validation_loss"] - moving
             if loss < self.at.best_loss:
                 self.at.best_loss, self.at.best_epoch = loss, self.at.epoch + 1
                 if self.config.patience:
