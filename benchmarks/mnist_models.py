@@ -30,7 +30,7 @@ ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
     "dense": ("dense", {"epochs": 30}),
     "dense-64": ("dense", {"epochs": 30, "latent": 64}),
     "sparse-kl": ("sparse-kl", {"epochs": 15}),
-    "topk": ("topk", {"epochs": 15}),
+    "topk": ("topk", {"epochs": 8}),
     "sparse-l1": ("sparse-l1", {"epochs": 15}),
     "conv": ("conv", {"epochs": 15}),
     "batch-topk": ("batch-topk", {"epochs": 10}),

@@ -61,7 +61,15 @@ MEMBERS: tuple[Member, ...] = (
         "sparse-l1",
         "64 latents with an L1 charge on what the decoder reads, its weight adjusted until about "
         "8 are active in an image. Which ones are active differs from image to image.",
-        {**_SMALL, "latent": 64, "l0": float(BUDGET), "epochs": 150},
+        # more or longer, and it learns the few training images by heart
+        {
+            **_SMALL,
+            "hidden": (128,),
+            "weight_decay": 0.01,
+            "latent": 64,
+            "l0": float(BUDGET),
+            "epochs": 60,
+        },
     ),
     Member(
         "sparse-kl",
