@@ -313,9 +313,11 @@ def test_the_picture_has_a_bar_a_group_with_its_seeds():
     assert "NLL" not in picture.alt
 
 
-def test_the_picture_shows_likelihoods_where_there_are_any():
-    found = compare(seeds_of(WELL, nll=90.0)).picture()
-    assert "NLL" in found.alt
+def test_the_picture_shows_likelihoods_where_there_are_two_to_compare():
+    variational = seeds_of(WELL, nll=90.0)
+    other = seeds_of(BADLY, latent=3, nll=95.0)
+    assert "NLL" in compare([*variational, *other]).picture().alt
+    assert "NLL" not in compare([*variational, *seeds_of(BADLY, latent=3)]).picture().alt
 
 
 def test_codes_are_drawn_of_the_test_samples_that_runs_share():

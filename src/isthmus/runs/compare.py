@@ -300,7 +300,7 @@ def _measures(groups: Sequence[Group]) -> list[Measure] | None:
     """Return what to draw beside the usual, where there is any of it."""
     from isthmus.figures import Measure
 
-    if not any("nll" in group.values for group in groups):
+    if sum("nll" in group.values for group in groups) < 2:  # one alone compares with nothing
         return None
     usual = [
         Measure("mse", "MSE", "lower", "pca_mse"),
