@@ -28,6 +28,7 @@ LOAD = {"validation": 2000}
 # name: preset, settings. The first block has targets; the others show every preset.
 ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
     "dense": ("dense", {"epochs": 30}),
+    "dense-bf16": ("dense", {"epochs": 30, "precision": "bf16"}),
     "dense-64": ("dense", {"epochs": 30, "latent": 64}),
     "sparse-kl": ("sparse-kl", {"epochs": 15}),
     "topk": ("topk", {"epochs": 8}),

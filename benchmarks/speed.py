@@ -8,6 +8,7 @@ stride 2 to 32), batch 128, mean squared error, Adam at 1e-3. Samples a second o
 steps alone; the candidates take turns, and the median over rounds and the median of the ratios
 round by round are printed. Threads are bound to cores.
 
+- ``bf16``: Isthmus with ``--precision bf16``.
 - ``notes``: the course notes' loop: a Dataset that decodes and converts one image at a time, a
   DataLoader, default Adam.
 - ``loader``: the same loop over a TensorDataset.
@@ -103,12 +104,18 @@ def bare(kind: str, raw: np.ndarray) -> float:
     return timed(len(raw), lambda: loop(kind, (x[i] for i in order.split(BATCH)), fused=True))
 
 
-def isthmus(kind: str, raw: np.ndarray) -> float:
+def isthmus(kind: str, raw: np.ndarray, precision: str = "float32") -> float:
     digits = im.Dataset.from_arrays(raw, name="mnist", kind="image", range=(0.0, 255.0))
     model = im.Autoencoder(SHAPE, NETWORKS[kind])
     model.preprocessing = im.Preprocessing.fit(digits["train"], "image", range=(0.0, 255.0))
-    settings = im.Training(epochs=1, batch_size=BATCH, threads=torch.get_num_threads())
+    settings = im.Training(
+        epochs=1, batch_size=BATCH, threads=torch.get_num_threads(), precision=precision
+    )
     return fit(model, digits, settings).samples_per_second
+
+
+def isthmus_bf16(kind: str, raw: np.ndarray) -> float:
+    return isthmus(kind, raw, "bf16")
 
 
 def pythae(kind: str, raw: np.ndarray) -> float:
@@ -174,7 +181,13 @@ def main() -> None:
         os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[: args.threads]))
     torch.set_num_threads(args.threads)
     raw = im.load("mnist")["train"].raw(slice(0, args.images))
-    candidates = {"isthmus": isthmus, "notes": notes, "loader": loader, "bare": bare}
+    candidates = {
+        "isthmus": isthmus,
+        "bf16": isthmus_bf16,
+        "notes": notes,
+        "loader": loader,
+        "bare": bare,
+    }
     try:
         import pythae as _  # noqa: F401
 
@@ -189,12 +202,16 @@ def main() -> None:
                 speed = candidate(kind, raw)
                 if round_:  # the first round warms up
                     speeds[name].append(speed)
-        print(f"\n{kind}, {args.threads} threads: samples/s (median of {args.rounds})")
+        print(f"\n{kind}, {args.threads} threads: samples/s (median of {args.rounds}),")
+        print("and Isthmus over it in float32 and in bf16 (median of the rounds' ratios)")
         for name, own in speeds.items():
-            ratios = [a / b for a, b in zip(speeds["isthmus"], own, strict=True)]
-            ratio = statistics.median(ratios)
-            print(f"  {name:8} {statistics.median(own):10,.0f}   isthmus is {ratio:.2f} x")
-            report[f"{kind} {name}"] = [round(statistics.median(own)), round(ratio, 3)]
+            pairs = [
+                statistics.median(a / b for a, b in zip(speeds[ours], own, strict=True))
+                for ours in ("isthmus", "bf16")
+            ]
+            median = statistics.median(own)
+            print(f"  {name:8} {median:10,.0f}   {pairs[0]:.2f} x   {pairs[1]:.2f} x")
+            report[f"{kind} {name}"] = [round(median), *(round(pair, 2) for pair in pairs)]
     out = Path(__file__).resolve().parent / "results" / f"speed-{args.threads}.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(report, indent=2) + "\n")
