@@ -11,9 +11,14 @@ from isthmus.files import read_json, write_json, write_text, written_whole
 def test_what_was_there_stays_when_writing_fails(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    with pytest.raises(ZeroDivisionError), written_whole(path) as temporary:
-        temporary.write_text("half of the n")
-        raise ZeroDivisionError
+
+    def fail_half_way():
+        with written_whole(path) as temporary:
+            temporary.write_text("half of the n")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
