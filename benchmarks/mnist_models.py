@@ -7,12 +7,14 @@
 Each training is one process with ``--threads`` threads; runs that are already in
 ``benchmarks/results/mnist_models.jsonl`` are not done again. Pixels in [0, 1]; 58,000 training
 images, 2,000 for validation, the official 10,000 for test, which nothing was chosen on; 5-NN on the
-codes of the training images.
+codes of the training images. Steps run in bf16 unless ``--precision float32`` says otherwise: on
+processors with bf16 arithmetic that is nearly twice as fast, and no worse here.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import time
@@ -28,10 +30,9 @@ LOAD = {"validation": 2000}
 # name: preset, settings. The first block has targets; the others show every preset.
 ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
     "dense": ("dense", {"epochs": 30}),
-    "dense-bf16": ("dense", {"epochs": 30, "precision": "bf16"}),
     "dense-64": ("dense", {"epochs": 30, "latent": 64}),
     "sparse-kl": ("sparse-kl", {"epochs": 15}),
-    "topk": ("topk", {"epochs": 8}),
+    "topk": ("topk", {"epochs": 15}),
     "sparse-l1": ("sparse-l1", {"epochs": 15}),
     "conv": ("conv", {"epochs": 15}),
     "batch-topk": ("batch-topk", {"epochs": 10}),
@@ -63,11 +64,19 @@ def done() -> list[dict[str, Any]]:
     )
 
 
-def measure(name: str, seed: int, threads: int) -> dict[str, Any]:
+def measure(name: str, seed: int, threads: int, precision: str) -> dict[str, Any]:
     """Train and measure one entry with one seed."""
     preset, settings = ENTRIES[name]
     start = time.perf_counter()
-    run = im.train(preset, "mnist", load_options=LOAD, seed=seed, threads=threads, **settings)
+    run = im.train(
+        preset,
+        "mnist",
+        load_options=LOAD,
+        seed=seed,
+        threads=threads,
+        precision=precision,
+        **settings,
+    )
     test = run.metrics["test"].as_json()
     per_latent = run.metrics["train"].mean_activation_per_latent or ()
     target = run.metrics["test"].target_activation
@@ -75,6 +84,7 @@ def measure(name: str, seed: int, threads: int) -> dict[str, Any]:
     return {
         "name": name,
         "seed": seed,
+        "precision": precision,
         "epochs": len(run.history),
         "parameters": run.model.parameters_count,
         "train_seconds": round(sum(run.history["seconds"]), 1),
@@ -100,14 +110,14 @@ def table(rows: list[dict[str, Any]]) -> str:
         "| model | seeds | epochs | test MSE | / PCA | 5-NN % | L0 | mean | dead % | NLL | s |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name in ENTRIES:
-        own = [row for row in rows if row["name"] == name]
+    for name, precision in itertools.product(ENTRIES, ("bf16", "float32")):
+        own = [row for row in rows if (row["name"], row["precision"]) == (name, precision)]
         if not own:
             continue
         for row in own:
             row["ratio"] = row["mse"] / row["pca_mse"]
         cells: list[str] = [
-            f"`{name}`",
+            f"`{name}`" + (", float32" if precision == "float32" else ""),
             str(len(own)),
             str(own[0]["epochs"]),
             cell(own, "mse", ".5f"),
@@ -128,14 +138,16 @@ def main() -> None:
     parser.add_argument("--only", help="names of entries, with commas")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", default="bf16", choices=["bf16", "float32"])
     parser.add_argument("--table", action="store_true", help="only print the table")
     args = parser.parse_args()
     names = args.only.split(",") if args.only else list(ENTRIES)
     for seed in [] if args.table else [int(s) for s in args.seeds.split(",")]:
         for name in names:
-            if any(row["name"] == name and row["seed"] == seed for row in done()):
+            wanted = (name, seed, args.precision)
+            if any((row["name"], row["seed"], row["precision"]) == wanted for row in done()):
                 continue
-            row: Mapping[str, Any] = measure(name, seed, args.threads)
+            row: Mapping[str, Any] = measure(name, seed, args.threads, args.precision)
             RESULTS.parent.mkdir(exist_ok=True)
             with RESULTS.open("a") as file:
                 file.write(json.dumps(row) + "\n")
