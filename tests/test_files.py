@@ -72,3 +72,18 @@ def test_json_beyond_the_limit_is_refused_unread(tmp_path):
     path.write_text('{"a": 1}')
     with pytest.raises(RunError, match="too large"):
         read_json(path, limit=7)
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_not(tmp_path):
+    path = tmp_path / "a[1].txt"
+    abandoned = tmp_path / ".a[1].txt.0123abcd.tmp"
+    abandoned.write_text("half")
+    other = tmp_path / ".b.txt.0123abcd.tmp"
+    other.write_text("not ours")
+    with written_whole(path) as living:
+        living.write_text("first")
+        write_text(path, "second")
+        assert living.exists()
+        assert not abandoned.exists()
+    assert path.read_text() == "first"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [other.name, path.name]

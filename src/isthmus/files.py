@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import secrets
@@ -12,6 +13,11 @@ from typing import Any
 
 from isthmus.errors import RunError
 
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: abandoned files stay
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = ["read_json", "write_json", "write_text", "written_whole"]
 
 
@@ -20,7 +26,8 @@ def written_whole(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside ``path``; sync it and rename it there at the end.
 
     When the block raises, or the disk fills, ``path`` keeps what it held before and the
-    temporary file is removed.
+    temporary file is removed. A temporary file that a killed process left behind is removed by
+    the next write to the same ``path``.
 
     Raises
     ------
@@ -28,9 +35,11 @@ def written_whole(path: Path) -> Iterator[Path]:
         If the file can't be written (no room, no permission, a missing folder).
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path
+    lock = None
     try:
-        temporary.touch(exist_ok=False)
+        _remove_abandoned(path)
+        temporary, lock = _temporary_beside(path)
         mode = temporary.stat().st_mode
         yield temporary
         temporary.chmod(mode)  # some writers make files that only their owner can read
@@ -48,7 +57,44 @@ def written_whole(path: Path) -> Iterator[Path]:
             fix="make room on the disk, or choose another folder with --out",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if lock is not None:
+            temporary.unlink(missing_ok=True)
+            os.close(lock)
+
+
+def _temporary_beside(path: Path) -> tuple[Path, int]:
+    """Create a temporary file for ``path`` and hold a lock on it: the sign that it is in use."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        lock = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        if _locked(lock) and os.fstat(lock).st_nlink:
+            return temporary, lock
+        os.close(lock)  # another process took it for abandoned before the lock was held
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files of ``path`` whose writer was killed: nobody holds their lock."""
+    if fcntl is None:
+        return
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????.tmp"):
+        with contextlib.suppress(OSError):
+            lock = os.open(left, os.O_RDWR)
+            if _locked(lock):
+                left.unlink(missing_ok=True)
+            os.close(lock)
+
+
+def _locked(handle: int) -> bool:
+    """Take the lock of an open file if nobody holds it; without locks, every file is ours."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 def _is_about_files(error: Exception) -> bool:
