@@ -1,0 +1,162 @@
+"""Compiled selection: the k largest pre-activations of each row, or all above a threshold.
+
+A row is read once to take the largest of each of G interleaved lanes. At
+least k lanes hold a value no smaller than the k-th largest lane maximum, so that this is a lower
+bound for the k-th largest value; only lanes that reach it are looked into. That takes a few
+microseconds a row while it is in cache, where a general top-k takes several passes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["above_rows", "lanes_for", "top_rows"]
+
+Array = NDArray[Any]
+_FAST = {"reassoc", "contract", "nsz"}
+
+
+def lanes_for(latents: int, k: int) -> int:
+    """Number of interleaved lanes: about 6k, a multiple of 16, at most the number of latents.
+
+    More lanes make the bound tighter and the search for it longer.
+    """
+    return int(min(max(64, -(-6 * k // 16) * 16), latents))
+
+
+@njit(nogil=True, fastmath=_FAST, cache=True)
+def _bound(tops: Array, k: int) -> np.float32:  # pragma: no cover - compiled
+    """Return a value that at least ``k`` entries reach, within 1/4096 of the largest such."""
+    low, high = tops[0], tops[0]
+    for g in range(tops.size):
+        low = tops[g] if tops[g] < low else low
+        high = tops[g] if tops[g] > high else high
+    for _ in range(12):
+        middle = np.float32(0.5) * (low + high)
+        count = 0
+        for g in range(tops.size):
+            count += np.int32(tops[g] >= middle)
+        if count >= k:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@njit(nogil=True, fastmath=_FAST, cache=True)
+def _lane_tops(row: Array, bias: Array, tops: Array) -> None:  # pragma: no cover - compiled
+    """Take the largest biased value of each lane."""
+    lanes = tops.size
+    four = row.size // (4 * lanes) * (4 * lanes)
+    tops[:] = np.float32(-np.inf)
+    for s in range(0, four, 4 * lanes):  # four strides at once: the maxima are stored less often
+        for g in range(lanes):
+            one = row[s + g] + bias[s + g]
+            two = row[s + lanes + g] + bias[s + lanes + g]
+            one = one if one > two else two
+            three = row[s + 2 * lanes + g] + bias[s + 2 * lanes + g]
+            last = row[s + 3 * lanes + g] + bias[s + 3 * lanes + g]
+            three = three if three > last else last
+            one = one if one > three else three
+            tops[g] = one if one > tops[g] else tops[g]
+    for s in range(four, row.size, lanes):
+        for g in range(min(lanes, row.size - s)):
+            value = row[s + g] + bias[s + g]
+            tops[g] = value if value > tops[g] else tops[g]
+
+
+@njit(nogil=True, fastmath=_FAST, cache=True)
+def _kept(values: Array, indices: Array, count: int, k: int) -> None:  # pragma: no cover
+    """Move the ``k`` largest of ``count`` candidates to the front; of equals the lower index."""
+    while count > k:
+        worst = 0
+        for c in range(1, count):
+            if values[c] < values[worst] or (
+                values[c] == values[worst] and indices[c] > indices[worst]
+            ):
+                worst = c
+        count -= 1
+        values[worst], indices[worst] = values[count], indices[count]
+
+
+@njit(nogil=True, fastmath=_FAST, cache=True)
+def top_rows(
+    pre_RN: Array, bias_N: Array, k: int, tops_G: Array, out_index_RK: Array, out_value_RK: Array
+) -> None:  # pragma: no cover - compiled
+    """Select the ``k`` largest of each row of ``pre + bias``, unordered, negative ones as 0."""
+    rows, latents = pre_RN.shape
+    lanes = tops_G.size
+    indices = np.empty(latents, np.int32)
+    values = np.empty(latents, np.float32)
+    for r in range(rows):
+        row = pre_RN[r]
+        _lane_tops(row, bias_N, tops_G)
+        bound = _bound(tops_G, k)
+        count = 0
+        for g in range(lanes):
+            if tops_G[g] >= bound:
+                for j in range(g, latents, lanes):
+                    value = row[j] + bias_N[j]
+                    if value >= bound:
+                        indices[count] = j
+                        values[count] = value
+                        count += 1
+        if count > 4 * k + 64:  # many equals: narrow the candidates down first
+            cut = np.partition(values[:count], count - k)[count - k]
+            kept = 0
+            for c in range(count):
+                if values[c] > cut:
+                    values[kept], indices[kept] = values[c], indices[c]
+                    kept += 1
+            for j in range(latents):  # equals of the cut in the order of latents
+                if kept == k:
+                    break
+                if row[j] + bias_N[j] == cut:
+                    values[kept], indices[kept] = cut, j
+                    kept += 1
+            count = kept
+        _kept(values, indices, count, k)
+        for c in range(k):
+            out_index_RK[r, c] = indices[c]
+            out_value_RK[r, c] = values[c] if values[c] > 0 else np.float32(0)
+
+
+@njit(nogil=True, fastmath=_FAST, cache=True)
+def above_rows(
+    pre_RN: Array,
+    bias_N: Array,
+    threshold_N: Array,
+    out_count_R: Array,
+    out_index: Array,
+    out_value: Array,
+) -> int:  # pragma: no cover - compiled
+    """Collect the positive entries of ``pre + bias`` above the thresholds, row after row.
+
+    Returns the number of entries found, which may exceed the room in ``out_index``; those beyond
+    it are only counted.
+    """
+    rows, latents = pre_RN.shape
+    room = out_index.size
+    found = 0
+    for r in range(rows):
+        before = found
+        for start in range(0, latents, 64):
+            end = min(start + 64, latents)
+            hits = 0
+            for j in range(start, end):
+                value = pre_RN[r, j] + bias_N[j]
+                hits += np.int32(value > max(threshold_N[j], np.float32(0)))
+            if hits:
+                for j in range(start, end):
+                    value = pre_RN[r, j] + bias_N[j]
+                    if value > max(threshold_N[j], np.float32(0)):
+                        if found < room:
+                            out_index[found] = j
+                            out_value[found] = value
+                        found += 1
+        out_count_R[r] = found - before
+    return found
