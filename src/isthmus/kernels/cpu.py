@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from isthmus.kernels import code_rows, weight_rows
 from isthmus.kernels.code import SparseCode
-from isthmus.kernels.rules import Above, BatchTopK, Levels, Revival, RowTopK, Rule, Weights
+from isthmus.kernels.rules import Above, Levels, Revival, RowTopK, Rule, Weights
 from isthmus.kernels.select_rows import above_rows, lanes_for, top_rows
 from isthmus.kernels.team import Team
 
@@ -176,12 +176,12 @@ class CPUKernels:
         few = inputs_BD[:: max(1, rows // 128)][:128]
         pre = few @ weights.encoder_ND.T + weights.bias_N
         share = min(pre.size - 1, 3 * k * len(few) // 2)
-        guess = max(np.float32(np.partition(pre, -share - 1, axis=None)[-share - 1]), 0)
+        guess = max(0.0, float(np.partition(pre, -share - 1, axis=None)[-share - 1]))
         while True:
             found = self._above(inputs_BD, weights, np.full(latents, guess, np.float32), 2 * k)
             if len(found.values) >= wanted or guess <= 0:
                 break
-            guess = guess / 2 if guess > 1e-6 else np.float32(0)
+            guess = guess / 2 if guess > 1e-6 else 0.0
         return _largest(found, wanted)
 
     @contextlib.contextmanager
@@ -227,6 +227,9 @@ class CPUKernels:
         scale: float,
         levels: Levels | None = None,
         revival: Revival | None = None,
+        *,
+        total: int | None = None,
+        add_up: Callable[[Array], Array] = lambda sums: sums,
     ) -> Backward:
         """Reconstruct, and find what each activation and each decoder row is asked for.
 
@@ -236,24 +239,26 @@ class CPUKernels:
             Inputs about the pre-bias: also what ``values @ decoder`` is to equal.
         scale
             The loss is ``scale`` times the mean over samples of the squared error.
+        total
+            Samples of the whole batch, where other processes hold the rest of it.
+        add_up
+            Adds sums over those processes.
         """
         from isthmus.kernels.revival import revived
 
         with self.team.at_work():
-            plain = levels is None
             found = (
-                self._plain(inputs_BD, code, weights, scale)
-                if plain
-                else self._levels(inputs_BD, code, weights, scale, levels)
+                self._plain(inputs_BD, code, weights, scale, total or len(inputs_BD))
+                if levels is None
+                else self._levels(inputs_BD, code, weights, scale, total or len(inputs_BD), levels)
             )
             if revival is None or not len(revival.dead):
                 return found
-            return revived(self, found, weights, revival)
+            return revived(self, found, weights, revival, add_up)
 
     def _plain(
-        self, inputs_BD: Array, code: SparseCode, weights: Weights, scale: float
+        self, inputs_BD: Array, code: SparseCode, weights: Weights, scale: float, total: int
     ) -> Backward:
-        batch = len(inputs_BD)
         residual = self.space("residual", inputs_BD.shape)
         slopes = self.space("slopes", code.values.shape)
 
@@ -270,8 +275,8 @@ class CPUKernels:
             )
             return squares, part.sum(0, dtype=np.float64)
 
-        parts = self.team.map(work, self._blocks(batch, 3072))
-        factor = np.float32(2 * scale / batch)
+        parts = self.team.map(work, self._blocks(len(inputs_BD), 3072))
+        factor = np.float32(2 * scale / total)
         slopes *= factor
         rows = self._sample_of(code)
         return Backward(
@@ -283,11 +288,17 @@ class CPUKernels:
             inputs_BD,
             residual,
             (factor * np.sum([p[1] for p in parts], axis=0)).astype(np.float32),
-            {"distortion": scale / batch * sum(p[0] for p in parts)},
+            {"distortion": scale / total * sum(p[0] for p in parts)},
         )
 
     def _levels(
-        self, inputs_BD: Array, code: SparseCode, weights: Weights, scale: float, levels: Levels
+        self,
+        inputs_BD: Array,
+        code: SparseCode,
+        weights: Weights,
+        scale: float,
+        total: int,
+        levels: Levels,
     ) -> Backward:
         (batch, width), count = inputs_BD.shape, len(levels.ends)
         pulls = self.space("pulls", (batch, count, width))
@@ -321,8 +332,8 @@ class CPUKernels:
             )
             return squares
 
-        squares_L = np.sum(self.team.map(work, self._blocks(batch, 3072)), axis=0) / batch * scale
-        factor = np.float32(2 * scale / batch)
+        squares_L = np.sum(self.team.map(work, self._blocks(batch, 3072)), axis=0) / total * scale
+        factor = np.float32(2 * scale / total)
         slopes *= factor
         sample = self._sample_of(code)
         return Backward(

@@ -10,9 +10,11 @@ whose gradient reaches encoder and decoder of the dead latents and nothing else.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.kernels import code_rows
 from isthmus.kernels.rules import Revival, RowTopK, Weights
@@ -22,8 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["revived"]
 
+Array = NDArray[Any]
 
-def revived(kernels: CPUKernels, found: Backward, weights: Weights, revival: Revival) -> Backward:
+
+def revived(
+    kernels: CPUKernels,
+    found: Backward,
+    weights: Weights,
+    revival: Revival,
+    add_up: Callable[[Array], Array],
+) -> Backward:
     """Append the dead latents' entries to what a batch asks of the weights."""
     from isthmus.kernels.code import SparseCode
     from isthmus.kernels.cpu import Backward
@@ -38,7 +48,12 @@ def revived(kernels: CPUKernels, found: Backward, weights: Weights, revival: Rev
         error = inputs - whole[revival.rows]
     else:
         error = -found.pulls_PD[revival.rows]
-    spread = float(np.square(error - error.mean(0)).sum(dtype=np.float64))
+    # sum ||e - mean e||^2 = sum ||e||^2 - ||sum e||^2 / rows, added up over processes
+    sums = np.empty(error.shape[1] + 2)
+    sums[0], sums[1] = len(error), np.square(error, dtype=np.float64).sum()
+    sums[2:] = error.sum(0, dtype=np.float64)
+    sums = add_up(sums)
+    spread = float(sums[1] - np.square(sums[2:]).sum() / max(sums[0], 1))
     if spread <= 0:  # nothing is left to explain
         return found
     small = Weights(
@@ -65,9 +80,7 @@ def revived(kernels: CPUKernels, found: Backward, weights: Weights, revival: Rev
     return Backward(
         entries,
         np.concatenate([found.sample, sample[used]]),
-        np.concatenate(
-            [found.pull_row, (len(found.pulls_PD) + code.rows[used]).astype(np.int32)]
-        ),
+        np.concatenate([found.pull_row, (len(found.pulls_PD) + code.rows[used]).astype(np.int32)]),
         np.concatenate([found.values, factor * code.values[used]]),
         np.concatenate([found.slopes, factor * slopes[used]]),
         found.inputs_BD,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +23,30 @@ from isthmus.models.autoencoder import Autoencoder
 from isthmus.models.corruption import CORRUPTIONS
 from isthmus.networks import NETWORKS
 
-__all__ = ["FORMAT", "load", "model_card", "model_config", "push", "read_tensors", "save"]
+__all__ = [
+    "FORMAT",
+    "fill",
+    "folder_of",
+    "load",
+    "model_card",
+    "model_config",
+    "push",
+    "read_head",
+    "read_tensors",
+    "save",
+    "save_weights",
+]
 
 FORMAT = 1
+
+
+class Savable(Protocol):
+    """What can be pushed to a hub."""
+
+    def save_pretrained(self, folder: str | PathLike[str]) -> None:
+        """Write the model into a folder."""
+
+
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 
@@ -60,7 +81,7 @@ def save(model: Autoencoder, folder: str | PathLike[str]) -> None:
         write_text(place / CARD, model_card(model))
 
 
-def save_weights(model: Autoencoder, folder: Path) -> None:
+def save_weights(model: nn.Module, folder: Path) -> None:
     """Write ``model.safetensors`` alone."""
     from safetensors.torch import save_file
 
@@ -95,16 +116,8 @@ def load(
     ConfigError
         If the model needs halves that were not given.
     """
-    folder = _folder(source, revision, local_files_only)
-    config = read_json(folder / CONFIG)
-    written = config.get("format")
-    if not isinstance(written, int) or written < 1 or written > FORMAT:
-        raise RunError(
-            f"the format {written!r} is unknown to this version",
-            where=str(folder / CONFIG),
-            why=f"isthmus {__version__} reads formats 1 to {FORMAT}",
-            fix="update isthmus, or write the model again with this version",
-        )
+    folder = folder_of(source, revision, local_files_only)
+    config = read_head(folder)
     try:
         model = _built(config["model"], encoder, decoder)
     except ConfigError as error:
@@ -114,8 +127,28 @@ def load(
         raise RunError(
             "the configuration is damaged", where=str(folder / CONFIG), why=repr(error)
         ) from error
-    _fill(model, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
+    fill(model, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
     return model.to(device).eval()
+
+
+def read_head(folder: Path) -> dict[str, Any]:
+    """Read ``config.json``, refusing a format that this version does not know.
+
+    Raises
+    ------
+    RunError
+        If it is missing, damaged or of a newer format.
+    """
+    config = read_json(folder / CONFIG)
+    written = config.get("format")
+    if not isinstance(written, int) or written < 1 or written > FORMAT:
+        raise RunError(
+            f"the format {written!r} is unknown to this version",
+            where=str(folder / CONFIG),
+            why=f"isthmus {__version__} reads formats 1 to {FORMAT}",
+            fix="update isthmus, or write the model again with this version",
+        )
+    return config
 
 
 def _built(
@@ -169,7 +202,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def _fill(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+def fill(model: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Give a model the tensors of a file, refusing any that don't fit or aren't finite.
+
+    Raises
+    ------
+    RunError
+        If a tensor is missing, unknown, of another shape or type, or holds NaN.
+    """
     own = model.state_dict()
     missing, unknown = sorted(set(own) - set(state)), sorted(set(state) - set(own))
     wrong = [k for k in own if k in state and _kind(own[k]) != _kind(state[k])]
@@ -195,7 +235,14 @@ def _kind(value: Tensor) -> tuple[torch.Size, torch.dtype]:
     return value.shape, value.dtype
 
 
-def _folder(source: str | PathLike[str], revision: str | None, local_only: bool) -> Path:
+def folder_of(source: str | PathLike[str], revision: str | None, local_only: bool) -> Path:
+    """Return a folder as it is, or fetch a hub repository "owner/name" into the cache.
+
+    Raises
+    ------
+    MissingDataError
+        If it is neither.
+    """
     place = Path(source)
     if place.is_dir():
         return place
@@ -226,7 +273,7 @@ def _folder(source: str | PathLike[str], revision: str | None, local_only: bool)
 
 
 def push(
-    model: Autoencoder, repository: str, *, private: bool = False, token: str | None = None
+    model: Savable, repository: str, *, private: bool = False, token: str | None = None
 ) -> str:
     """Upload the model to a hub repository, made where it does not exist, and return its address.
 
@@ -242,7 +289,7 @@ def push(
     if os.environ.get("ISTHMUS_OFFLINE") == "1":
         raise ConfigError("ISTHMUS_OFFLINE=1 forbids uploads", fix="unset it")
     with tempfile.TemporaryDirectory() as folder:
-        save(model, folder)
+        model.save_pretrained(folder)
         api = HfApi(token=token)
         url = api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=folder)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,16 +23,9 @@ from isthmus.training.device import chosen_device
 from isthmus.training.history import History
 from isthmus.training.progress import Progress, Watch
 from isthmus.training.schedule import rate_at
+from isthmus.training.stopping import Stopped, stop_flag
 
 __all__ = ["Fitted", "Stopped", "fit", "optimiser_for"]
-
-
-class Stopped(KeyboardInterrupt):
-    """Training was interrupted; what had been reached is in the checkpoint."""
-
-    def __init__(self, epoch: int, folder: Path | None) -> None:
-        self.epoch, self.folder = epoch, folder
-        super().__init__(f"stopped in epoch {epoch}")
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,7 @@ def fit(
     config = config or Training()
     _check(model, dataset)
     threads = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]), _stop_flag() as stop:
+    with torch.random.fork_rng(devices=[]), stop_flag() as stop:
         if config.threads:
             torch.set_num_threads(config.threads)
         try:
@@ -321,23 +312,3 @@ def _add(sums: dict[str, float], terms: Terms, loss: float, count: int) -> None:
 
 def _means(prefix: str, sums: dict[str, float]) -> dict[str, float]:
     return {prefix + k: v / sums["count"] for k, v in sums.items() if k != "count"}
-
-
-@contextlib.contextmanager
-def _stop_flag() -> Iterator[threading.Event]:
-    """Turn Ctrl-C into a flag read between two steps; a second Ctrl-C stops at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def ask(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield stop
-    finally:
-        signal.signal(signal.SIGINT, before)

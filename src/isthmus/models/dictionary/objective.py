@@ -1,0 +1,123 @@
+"""What every bottleneck of a sparse dictionary promises, and how the terms of a batch look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from isthmus.errors import ConfigError
+from isthmus.kernels.code import SparseCode
+from isthmus.kernels.rules import Levels, Rule, Weights
+
+if TYPE_CHECKING:
+    from isthmus.models.dictionary.model import SparseDictionary
+
+__all__ = ["Charge", "Objective", "fvu_terms"]
+
+
+@dataclass(frozen=True)
+class Charge:
+    """The terms of a batch, per sample; the loss is the mean of their plain sum."""
+
+    distortion: Tensor
+    """Squared error over the data's total variance, (B,): its mean is the batch's FVU."""
+    penalty: Tensor
+    """What the bottleneck charges, weighted, (B,)."""
+    codes: Tensor
+    """The codes, (B, N)."""
+    logs: dict[str, Tensor] = field(default_factory=dict)
+    """Batch means worth a column of the history."""
+
+
+class Objective(nn.Module):
+    """The bottleneck at work: which latents are active, and what that costs.
+
+    Those with ``sparse`` set are trained by the kernels, which need only :meth:`rule` and
+    :meth:`levels`; the others give their whole loss to automatic differentiation. What moves
+    while training (thresholds, controllers) is in buffers.
+    """
+
+    sparse = False
+    """Whether the kernels train it."""
+    always_dense = False
+    """Whether every latent of a code is active, so that no selection is made."""
+    unit_decoder = True
+    """Whether decoder rows are held at unit norm."""
+    k: int | None = None
+    """Active latents of a sample, where that is a setting."""
+
+    def rule(self, k: int | None = None) -> Rule:
+        """Say which latents are active while training; ``k`` replaces the setting."""
+        raise ConfigError(f"{type(self).__name__} is not trained by the kernels")
+
+    def levels(self) -> Levels | None:
+        """Say which partial reconstructions count; None: the whole one alone."""
+        return None
+
+    def inference(self, k: int | None = None) -> Rule:
+        """Say which latents are active outside training; ``k`` replaces the setting.
+
+        Raises
+        ------
+        ConfigError
+            If ``k`` is given and this bottleneck's sparsity is not a number to choose.
+        """
+        raise ConfigError(f"{type(self).__name__} defines no inference")
+
+    def values(self, code: SparseCode, weights: Weights) -> SparseCode:
+        """Turn selected pre-activations into activations; by default they are the same."""
+        return code
+
+    def codes(self, pre_BN: Tensor) -> Tensor:
+        """Return the dense codes (B, N) of inference, differentiable."""
+        raise ConfigError(f"{type(self).__name__} defines no codes")
+
+    def loss(
+        self,
+        model: SparseDictionary,
+        x_BD: Tensor,
+        variance: float,
+        generator: torch.Generator | None = None,
+    ) -> Charge:
+        """Return the terms of a batch, differentiable by all parameters.
+
+        Parameters
+        ----------
+        x_BD
+            Inputs in the units in which the model is trained.
+        variance
+            Total variance of the data, which the squared error is divided by.
+        """
+        raise ConfigError(f"{type(self).__name__} defines no dense loss")
+
+    def observed(self, code: SparseCode) -> None:
+        """Take note of a batch's code after a step of the kernels."""
+
+    def rescale(self, factor: float) -> None:
+        """Follow the inputs into units ``factor`` times as large: thresholds scale with them."""
+
+    def describe(self) -> list[str]:
+        """Say what the settings amount to, in plain sentences."""
+        return []
+
+
+def fvu_terms(x_BD: Tensor, output_BD: Tensor, variance: float) -> Tensor:
+    """Return each sample's squared error over the data's total variance, (B,)."""
+    return (output_BD - x_BD).square().sum(1) / variance
+
+
+def fixed_k(name: str, k: int | None) -> None:
+    """Refuse a k where there is none to choose.
+
+    Raises
+    ------
+    ConfigError
+        If one is given.
+    """
+    if k is not None:
+        raise ConfigError(
+            f"a {name} dictionary has no k to choose", fix="leave k out, or use refined encoding"
+        )

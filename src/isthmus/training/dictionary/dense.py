@@ -1,0 +1,122 @@
+"""A step by automatic differentiation, for objectives that are not sparse while they train."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isthmus.models.dictionary import SparseDictionary
+from isthmus.training.dictionary.config import DictionaryTraining
+from isthmus.training.dictionary.engines import Orders, Report, auxiliary_k
+from isthmus.training.dictionary.together import Together
+
+__all__ = ["DenseEngine", "auxiliary_loss"]
+
+Array = NDArray[Any]
+
+
+def auxiliary_loss(
+    model: SparseDictionary, pre_BN: Tensor, error_BD: Tensor, dead: Tensor, k: int
+) -> Tensor:
+    """Return ``sum ||e - e_hat||^2 / sum ||e - mean e||^2`` of dead latents alone, a scalar.
+
+    Parameters
+    ----------
+    error_BD
+        ``x - x_hat``, held constant.
+
+    Source: Gao et al., arXiv:2406.04093, A.2; no bias in the auxiliary reconstruction.
+    """
+    error = error_BD.detach()
+    spread = (error - error.mean(0)).square().sum()
+    if float(spread) <= 0:
+        return pre_BN.sum() * 0
+    top = pre_BN[:, dead].topk(min(k, len(dead)), dim=1, sorted=False)
+    rows = model.decoder[dead[top.indices]]
+    guess = torch.einsum("bk,bkd->bd", top.values.relu(), rows)
+    return (error - guess).square().sum() / spread
+
+
+class DenseEngine:
+    """The whole loss by autograd; the decoder is treated as by the kernels."""
+
+    def __init__(
+        self,
+        model: SparseDictionary,
+        config: DictionaryTraining,
+        together: Together,
+        generator: torch.Generator,
+    ) -> None:
+        self.model, self.together, self.generator = model, together, generator
+        self.optimiser = torch.optim.Adam(
+            model.parameters(),
+            lr=config.lr,
+            betas=(config.beta1, config.beta2),
+            eps=config.eps,
+            fused=True,
+        )
+
+    def step(self, x_BD: Array, orders: Orders) -> Report:
+        """Take one step."""
+        model, objective = self.model, self.model.objective
+        x = torch.from_numpy(np.ascontiguousarray(x_BD)).to(model.device)
+        for group in self.optimiser.param_groups:
+            group["lr"] = orders.rate
+        share = len(x) / orders.total
+        charge = objective.loss(model, x, 1.0, self.generator)
+        parts = {"distortion": charge.distortion.mean(), "penalty": charge.penalty.mean()}
+        if orders.revival and len(orders.dead):
+            some = x[orders.number % orders.stride :: orders.stride]
+            with torch.no_grad():
+                codes = charge.codes[orders.number % orders.stride :: orders.stride]
+                error = some - model.decoded(codes)
+            parts["revival"] = orders.revival * auxiliary_loss(
+                model,
+                model.preactivations(some),
+                error,
+                torch.from_numpy(orders.dead).to(model.device),
+                auxiliary_k(model.dim),
+            )
+        loss = share * torch.stack(list(parts.values())).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._move()
+        fired = (charge.codes.detach() > 0).sum(0).cpu().numpy()
+        return Report(fired, {name: share * float(p.detach()) for name, p in parts.items()})
+
+    @torch.no_grad()
+    def _move(self) -> None:
+        """Step, with decoder gradients that leave norms alone and rows of unit norm after."""
+        model = self.model
+        if self.together.world > 1:
+            for p in model.parameters():
+                if p.grad is not None:
+                    torch.distributed.all_reduce(p.grad)
+        rows = model.decoder
+        if model.objective.unit_decoder and rows.grad is not None:
+            rows.grad -= (rows.grad * rows).sum(1, keepdim=True) * rows
+        self.optimiser.step()
+        if model.objective.unit_decoder:
+            rows /= rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return Adam's moments and steps, and the generator's state."""
+        held = {"generator": self.generator.get_state()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            held |= {f"{index}.{name}": value for name, value in state.items()}
+        return held
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take them back."""
+        self.generator.set_state(state["generator"])
+        held: dict[int, dict[str, Tensor]] = {}
+        for name, value in state.items():
+            if name != "generator":
+                index, key = name.split(".", 1)
+                held.setdefault(int(index), {})[key] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": held, "param_groups": groups})

@@ -1,0 +1,141 @@
+"""One step of training, by the kernels or by automatic differentiation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isthmus.kernels.cpu import CPUKernels, Knobs, Moments
+from isthmus.kernels.rules import Revival
+from isthmus.models.dictionary import SparseDictionary
+from isthmus.training.dictionary.config import DictionaryTraining
+from isthmus.training.dictionary.together import Together
+
+__all__ = ["Engine", "Orders", "Report", "SparseEngine"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Orders:
+    """What a step is told."""
+
+    rate: float
+    """Learning rate."""
+    k: int | None
+    """Active latents a sample, where that is being annealed."""
+    dead: Array
+    """Numbers of the dead latents."""
+    revival: float
+    """Weight of the auxiliary loss."""
+    stride: int
+    """Every how many rows the auxiliary loss is computed."""
+    total: int
+    """Rows of the batch over all processes."""
+    number: int
+    """Number of the step, from 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What a step tells, of this process' rows: sums that add up over processes."""
+
+    fired_N: Array
+    """Rows on which each latent was active, int64."""
+    losses: dict[str, float] = field(default_factory=dict)
+    """Parts of the loss: means over the whole batch's rows, this process' share of them."""
+
+
+class Engine(Protocol):
+    """Takes steps on one dictionary, in the units of training."""
+
+    def step(self, x_BD: Array, orders: Orders) -> Report:
+        """Take one step on rows in the units of training."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the optimiser's state, to be saved."""
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take the state back."""
+
+
+def auxiliary_k(dim: int) -> int:
+    """Return how many dead latents a sample may use: the power of two nearest to D / 2.
+
+    Source: Gao et al., arXiv:2406.04093, A.2.
+
+    Examples
+    --------
+    >>> auxiliary_k(384), auxiliary_k(768), auxiliary_k(1)
+    (256, 512, 1)
+    """
+    return max(1, 2 ** round(np.log2(max(1, dim / 2))))
+
+
+class SparseEngine:
+    """The kernels' step: only the encoder's product is dense."""
+
+    def __init__(
+        self,
+        model: SparseDictionary,
+        config: DictionaryTraining,
+        kernels: CPUKernels,
+        together: Together,
+    ) -> None:
+        self.model, self.config, self.kernels, self.together = model, config, kernels, together
+        self.weights = model.weights()
+        self.moments = Moments(self.weights.like(), self.weights.like())
+
+    def step(self, x_BD: Array, orders: Orders) -> Report:
+        """Select, reconstruct, sum gradients by latent, move the weights."""
+        kernels, weights, objective = self.kernels, self.weights, self.model.objective
+        x = x_BD - weights.pre_bias_D
+        code = kernels.select(x, weights, objective.rule(orders.k))
+        revival = None
+        if orders.revival and len(orders.dead):
+            rows = slice(orders.number % orders.stride, None, orders.stride)
+            k = auxiliary_k(self.model.dim)
+            revival = Revival(orders.dead, k, orders.revival, rows)
+        found = kernels.backward(
+            x,
+            code,
+            weights,
+            1.0,
+            objective.levels(),
+            revival,
+            total=orders.total,
+            add_up=self.together.add_up,
+        )
+        knobs = Knobs(
+            orders.rate, orders.number, self.config.beta1, self.config.beta2, self.config.eps
+        )
+        if self.together.world == 1:
+            kernels.step(found, weights, self.moments, knobs)
+        else:
+            gradients = kernels.gradients(found, weights)
+            self.together.add_up_into(
+                gradients.encoder_ND, gradients.bias_N, gradients.decoder_ND, gradients.pre_bias_D
+            )
+            kernels.apply(gradients, weights, self.moments, knobs)
+        objective.observed(code)
+        fired = np.bincount(code.indices[code.values > 0], minlength=code.latents)
+        return Report(fired, found.losses)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return Adam's moments."""
+        names = ("encoder_ND", "bias_N", "decoder_ND", "pre_bias_D")
+        return {
+            f"{moment}.{name}": torch.from_numpy(getattr(getattr(self.moments, moment), name))
+            for moment in ("mean", "square")
+            for name in names
+        }
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take Adam's moments back."""
+        for name, held in self.state().items():
+            held.copy_(state[name])

@@ -1,0 +1,69 @@
+"""How a dictionary starts: scale, pre-bias, directions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isthmus.errors import DataError
+from isthmus.models.dictionary import SparseDictionary
+
+__all__ = ["geometric_median", "started"]
+
+Array = NDArray[Any]
+
+
+def geometric_median(rows_BD: Array, steps: int = 100, tolerance: float = 1e-6) -> Array:
+    """Return the point with the least summed distance to all rows, (D,), float64.
+
+    Source: Weiszfeld, "Sur le point pour lequel la somme des distances de n points donnés est
+    minimum", 1937; as pre-bias: Gao et al., arXiv:2406.04093, A.1.
+
+    Examples
+    --------
+    >>> geometric_median(np.array([[0.0], [1.0], [100.0]])).round(3)
+    array([1.])
+    """
+    rows = np.asarray(rows_BD, np.float64)
+    middle = rows.mean(0)
+    for _ in range(steps):
+        distance = np.linalg.norm(rows - middle, axis=1)
+        # a row that the estimate sits on would have infinite weight
+        weight = 1 / np.maximum(distance, 1e-12 + 1e-9 * distance.max())
+        moved = weight @ rows / weight.sum()
+        done = np.linalg.norm(moved - middle) <= tolerance * max(np.linalg.norm(moved), 1e-12)
+        middle = moved
+        if done:
+            break
+    return middle
+
+
+def started(model: SparseDictionary, sample_BD: Array, seed: int) -> float:
+    """Initialise a dictionary from a sample of rows; return the scale of the data.
+
+    The scale is the root of the total variance, a single number: training runs on ``x / scale``,
+    where a reconstruction by the mean costs 1. Pre-bias: the geometric median. Encoder rows equal
+    decoder rows, of unit norm; biases are zero.
+
+    Raises
+    ------
+    DataError
+        If all rows are the same.
+    """
+    sample = model.prepared(torch.from_numpy(np.ascontiguousarray(sample_BD, np.float32)))[0]
+    rows = sample.numpy().astype(np.float64)
+    scale = float(np.sqrt(np.square(rows - rows.mean(0)).sum(1).mean()))
+    if not scale > 0:
+        raise DataError("all rows are the same: there is nothing to learn")
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        directions = torch.randn(model.latent, model.dim, generator=generator)
+        directions /= directions.norm(dim=1, keepdim=True)
+        model.decoder.copy_(directions)
+        model.encoder.copy_(directions)
+        model.bias.zero_()
+        model.pre_bias.copy_(torch.from_numpy(geometric_median(rows) / scale))
+    return scale
