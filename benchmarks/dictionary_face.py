@@ -54,8 +54,10 @@ class Peer(ABC):
     """A dictionary under training."""
 
     task: Task
+    encoder: Tensor
+    """The encoder's weights themselves, no copy, (N, D)."""
     bias: Tensor
-    """The encoder's bias itself, (N,)."""
+    """The encoder's bias itself, no copy, (N,)."""
 
     @abstractmethod
     def step(self, x_BD: Tensor) -> None:
@@ -74,17 +76,23 @@ class Peer(ABC):
         raise NotImplementedError
 
     def unit(self) -> Tensor | float:
-        """Return what the encoder's bias is multiplied with at inference."""
+        """Return what pre-activations are multiplied with at inference, (N,) or 1."""
         return 1.0
 
     @torch.no_grad()
     def retire(self, count: int, x_BD: Tensor) -> None:
-        """Make the first ``count`` latents dead: too low to be chosen, positive, clocks run out."""
+        """Make the first ``count`` latents dead, their clocks run out.
+
+        Their pre-activations are squeezed to between 0 and the least that was chosen for any
+        sample, so that revival has as much to do as it ever has.
+        """
         encoder, bias, _, pre_bias = self.weights()
-        pre_BN = (x_BD - pre_bias) @ encoder.T + bias
-        low = pre_BN.topk(self.task.k).values[:, -1].min() / 2
-        excess = (pre_BN.amax(0) - low).clamp(min=0) / self.unit()
-        self.bias[:count] -= excess[:count]
+        pre_BN = (x_BD - pre_bias) @ encoder.T
+        low = (pre_BN + bias).topk(self.task.k).values[:, -1].min()
+        centre = pre_BN.mean(0)
+        squeeze = (low / 4 / (pre_BN - centre).abs().amax(0)).clamp(max=1)
+        self.encoder[:count] *= squeeze[:count, None]
+        self.bias[:count] = ((low / 2 - centre * squeeze) / self.unit())[:count]
         self.run_out(count)
 
 

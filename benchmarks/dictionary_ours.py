@@ -14,7 +14,10 @@ class _Ours(Peer):
     """The trainer of ``isthmus.training.dictionary``, float32."""
 
     def __init__(self, task: Task, data: Tensor) -> None:
-        """Make the dictionary; ``data`` holds rows for the pre-bias. Sets ``task`` and ``bias``."""
+        """Make the dictionary; ``data`` holds rows for the pre-bias.
+
+        Sets ``task``, and ``encoder`` and ``bias``: the weights themselves, as torch tensors.
+        """
         raise NotImplementedError
 
     def step(self, x_BD: Tensor) -> None:

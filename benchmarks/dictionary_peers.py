@@ -75,7 +75,7 @@ class _SAELens(Peer):
             self.sae,
             data_provider=iter(()),
         )
-        self.bias = self.sae.b_enc
+        self.encoder, self.bias = self.sae.W_enc.data.T, self.sae.b_enc
         plain = TopKSAEConfig(d_in=task.dim, d_sae=task.latents, k=task.k)
         self.reader = TopKSAE(plain)
         self.stale = True
@@ -130,6 +130,7 @@ class _DictionaryLearning(Peer):
             seed=task.seed,
             device="cpu",
         )
+        self.encoder = self.trainer.ae.encoder.weight.data
         self.bias = self.trainer.ae.encoder.bias
         self.at = 0
 
@@ -161,7 +162,7 @@ class _Sparsify(Peer):
         coder = SparseCoderConfig(num_latents=task.latents, k=task.k)
         self.config = TrainConfig(coder, auxk_alpha=1 / 32 if task.aux else 0.0)
         self.sae = SparseCoder(task.dim, coder, dtype=torch.float32)
-        self.bias = self.sae.encoder.bias
+        self.encoder, self.bias = self.sae.encoder.weight.data, self.sae.encoder.bias
         self.silent = torch.zeros(task.latents, dtype=torch.long)
         self.at = 0
         self.schedule: Any = None
@@ -243,7 +244,8 @@ class _Overcomplete(Peer):
         self.task = task
         torch.manual_seed(task.seed)
         self.sae = TopKSAE(task.dim, nb_concepts=task.latents, top_k=task.k)
-        self.bias = self.sae.encoder.final_block[0].bias
+        linear = self.sae.encoder.final_block[0]
+        self.encoder, self.bias = linear.weight.data, linear.bias
         lr = task.lr or 5e-4  # optimiser, rate and the plain criterion are those of its README
         optimiser = torch.optim.Adam(self.sae.parameters(), lr=lr)
         schedule = None
@@ -280,7 +282,7 @@ class _CSR(Peer):
         torch.manual_seed(task.seed)
         k_aux = 0 if task.aux is False else 512
         self.sae = SparseAutoEncoder(task.dim, task.latents, task.k, k_aux=k_aux)
-        self.bias = self.sae.latent_bias
+        self.encoder, self.bias = self.sae.encoder.weight.data, self.sae.latent_bias
         self.loss = CSRReconstructionLoss(self.sae, beta=0.1)  # CSRLoss' default
         self.optimiser = torch.optim.AdamW(
             self.sae.parameters(), lr=task.lr or 5e-5, weight_decay=0.0, fused=True

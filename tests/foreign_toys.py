@@ -169,11 +169,12 @@ def grouped(a, k):
 
 
 def linear(x, tensors, choose):
-    """Shift, encode, rectify, choose, decode: what sparsify and latent-sae share."""
+    """Shift, encode, choose, decode: what sparsify and latent-sae share."""
     t = wide(tensors)
-    h = (x - t["b_dec"]) @ t["encoder.weight"].T + t["encoder.bias"]
+    mean = t.get("input_mean", 0)
+    h = (x - mean - t["b_dec"]) @ t["encoder.weight"].T + t["encoder.bias"]
     codes = choose(h)
-    return codes @ t["W_dec"] + t["b_dec"], codes
+    return codes @ t["W_dec"] + t["b_dec"] + mean, codes
 
 
 # ---------------------------------------------------------------- dictionary_learning
@@ -228,8 +229,7 @@ def dictionary_learning(x, tensors, kind):
         ),
         "AutoEncoderTopK": lambda: top(relu(product + t["encoder.bias"]), int(t["k"])),
         "BatchTopKSAE": lambda: (
-            relu(product + t["encoder.bias"])
-            * (relu(product + t["encoder.bias"]) > t["threshold"])
+            relu(product + t["encoder.bias"]) * (relu(product + t["encoder.bias"]) > t["threshold"])
         ),
     }[kind]()
     return codes @ t["decoder.weight"].T + bias, codes
@@ -309,7 +309,8 @@ def _scaled_checkpoint():
 
     def oracle(x):
         out, codes = saelens(x * factor, tensors, config)
-        return out / factor, codes
+        # rows of norm 1 in the data's units: so SAELens itself ends a training
+        return out / factor, codes / factor
 
     return Case("saelens-scaled-checkpoint", "saelens", "batchtopk", write, oracle)
 
@@ -470,7 +471,9 @@ CASES = [
     _whitened_checkpoint(),
     _before_6(),
     _sparsify("sparsify-topk", "topk", lambda h: top(relu(h), K)),
-    _sparsify("sparsify-groupmax", "groupmax", lambda h: grouped(relu(h), K), activation="groupmax"),
+    _sparsify(
+        "sparsify-groupmax", "groupmax", lambda h: grouped(relu(h), K), activation="groupmax"
+    ),
     _sparsify("sparsify-signed", "abstopk", lambda h: h * (top(abs(h), K) > 0), signed=True),
     _latent_sae("latent-sae-topk", "topk", lambda h: top(relu(h), K), latent_sae_config("topk")),
     _latent_sae(
@@ -483,9 +486,36 @@ CASES = [
     _latent_sae(
         "latent-sae-jumprelu",
         "jumprelu",
+        lambda h: top(h * (h > 0.25), 2),
+        latent_sae_config("jumprelu", jumprelu_max_active=2),
+        log_threshold=np.full(N, np.log(0.25), np.float32),
+    ),
+    _latent_sae(
+        "latent-sae-jumprelu-early",
+        "jumprelu",
         lambda h: top(h * (h > 0.25), 4),
         latent_sae_config("jumprelu", k=1),
         log_threshold=np.full(N, np.log(0.25), np.float32),
+    ),
+    _latent_sae(
+        "latent-sae-jumprelu-unlimited",
+        "jumprelu",
+        lambda h: h * (h > 0.25),
+        latent_sae_config("jumprelu", jumprelu_max_active=512),
+        log_threshold=np.full(N, np.log(0.25), np.float32),
+    ),
+    _latent_sae(
+        "latent-sae-abstopk",
+        "abstopk",
+        lambda h: h * (top(abs(h), K) > 0),
+        latent_sae_config("ABSTOPK"),
+    ),
+    _latent_sae(
+        "latent-sae-centred",
+        "topk",
+        lambda h: top(relu(h), K),
+        latent_sae_config("topk", mean_center=True),
+        input_mean=np.linspace(-1, 1, D).astype(np.float32),
     ),
     _latent_sae(
         "latent-sae-matryoshka",

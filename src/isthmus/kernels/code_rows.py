@@ -12,7 +12,15 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["decode_rows", "dots_rows", "level_rows", "residual_rows", "sort_rows"]
+__all__ = [
+    "centred_rows",
+    "decode_rows",
+    "dots_rows",
+    "level_rows",
+    "noisy_rows",
+    "residual_rows",
+    "sort_rows",
+]
 
 Array = NDArray[Any]
 _FAST = {"reassoc", "contract", "nsz"}
@@ -63,6 +71,27 @@ def _dots(
         for i in range(width):
             p += vector_D[i] * rows_ND[a, i]
         out[rest] = p
+
+
+@njit(nogil=True, fastmath=_FAST, cache=True)
+def centred_rows(
+    x_RD: Array, factor: np.float32, middle_D: Array, out_RD: Array
+) -> None:  # pragma: no cover - compiled
+    """Write ``factor * x - middle``."""
+    for r in range(x_RD.shape[0]):
+        for i in range(middle_D.size):
+            out_RD[r, i] = factor * x_RD[r, i] - middle_D[i]
+
+
+@njit(nogil=True, fastmath=_FAST, cache=True)
+def noisy_rows(
+    inputs_RD: Array, noise_PD: Array, first: int, sizes_R: Array
+) -> None:  # pragma: no cover - compiled
+    """Add to row r ``sizes[r]`` times row ``first + r`` of the noise, which wraps around."""
+    for r in range(inputs_RD.shape[0]):
+        drawn = noise_PD[(first + r) % noise_PD.shape[0]]
+        for i in range(drawn.size):
+            inputs_RD[r, i] += sizes_R[r] * drawn[i]
 
 
 @njit(nogil=True, fastmath=_FAST, cache=True)

@@ -111,6 +111,24 @@ class CPUKernels:
             self._scratch.put(np.empty(0, np.float32))
         self._spaces: dict[str, Array] = {}
 
+    def centred(self, x_BD: Array, factor: float, pre_bias_D: Array) -> Array:
+        """Return ``factor * x - pre_bias``, (B, D), in an array that the next call reuses."""
+        out = self.space("inputs", x_BD.shape)
+
+        def work(rows: slice) -> None:
+            code_rows.centred_rows(x_BD[rows], np.float32(factor), pre_bias_D, out[rows])
+
+        self.team.map(work, self._blocks(len(x_BD), 3072))
+        return out
+
+    def add_noise(self, inputs_BD: Array, noise_PD: Array, first: int, sizes_B: Array) -> None:
+        """Add ``sizes[b]`` times row ``first + b`` of the noise (wrapping around) to each row."""
+
+        def work(rows: slice) -> None:
+            code_rows.noisy_rows(inputs_BD[rows], noise_PD, first + rows.start, sizes_B[rows])
+
+        self.team.map(work, self._blocks(len(inputs_BD), 3072))
+
     # --- encoding ---------------------------------------------------------------------------
 
     def select(self, inputs_BD: Array, weights: Weights, rule: Rule) -> SparseCode:
@@ -177,6 +195,8 @@ class CPUKernels:
         pre = few @ weights.encoder_ND.T + weights.bias_N
         share = min(pre.size - 1, 3 * k * len(few) // 2)
         guess = max(0.0, float(np.partition(pre, -share - 1, axis=None)[-share - 1]))
+        if not np.isfinite(guess):  # halving it would never end
+            guess = np.float32(0)
         while True:
             found = self._above(inputs_BD, weights, np.full(latents, guess, np.float32), 2 * k)
             if len(found.values) >= wanted or guess <= 0:

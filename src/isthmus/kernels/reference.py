@@ -85,7 +85,7 @@ def loss_terms(
         dead_RM = pre_BN[revival.rows][:, dead]
         used_RM = kept(dead_RM.detach(), RowTopK(min(revival.k, len(dead))))
         explained_RD = (dead_RM.relu() * used_RM) @ weights.decoder_ND[dead]  # without any bias
-        if spread > 0:
+        if spread > 1e-9 * error_RD.square().sum():  # less is rows that are alike, and rounding
             terms["revival"] = revival.weight * (error_RD - explained_RD).square().sum() / spread
     return terms
 

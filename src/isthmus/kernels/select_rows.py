@@ -120,9 +120,16 @@ def top_rows(
                     kept += 1
             count = kept
         _kept(values, indices, count, k)
+        count = min(count, k)
+        for j in range(latents):  # a row of fewer than k numbers: NaN, so that the loss shows it
+            if count >= k:
+                break
+            if row[j] + bias_N[j] != row[j] + bias_N[j]:
+                indices[count], values[count] = j, np.float32(np.nan)
+                count += 1
         for c in range(k):
             out_index_RK[r, c] = indices[c]
-            out_value_RK[r, c] = values[c] if values[c] > 0 else np.float32(0)
+            out_value_RK[r, c] = np.float32(0) if values[c] <= 0 else values[c]
 
 
 @njit(nogil=True, fastmath=_FAST, cache=True)

@@ -31,9 +31,9 @@ class HeldOut:
     def before(self, at: Ints) -> Ints:
         """Return how many rows of the runs lie before each of these row numbers."""
         ends = np.concatenate([[0], np.cumsum(self.stops - self.starts)])
-        run = np.searchsorted(self.starts, at, "right") - 1  # the last run that begins by then
-        into = np.clip(at - self.starts[run], 0, self.stops[run] - self.starts[run])
-        return np.asarray(np.where(run < 0, 0, ends[run] + into), np.int64)
+        begun = np.searchsorted(self.starts, at)
+        beyond = np.maximum(0, np.concatenate([[0], self.stops])[begun] - at)
+        return np.asarray(ends[begun] - beyond, np.int64)
 
     def outside(self, start: int, stop: int) -> Ints:
         """Return the rows from ``start`` to ``stop - 1`` that are in no run, ascending."""

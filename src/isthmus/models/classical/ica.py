@@ -57,9 +57,9 @@ class ICA:
         most = min(len(samples) - 1, samples.shape[1])
         samples = to_fit(samples, self.latent, most, "rows less one, or dimensions")
         wide = samples.astype(np.float64)
-        singular = np.linalg.svd(wide - wide.mean(axis=0), compute_uv=False)
+        variances = np.linalg.eigvalsh(np.atleast_2d(np.cov(wide.T)))
         # Whitening divides by these: a direction without variance has no independent component.
-        varying = int((singular > singular[0] * max(wide.shape) * 1e-7).sum()) if singular[0] else 0
+        varying = int((variances > 1e-12 * variances[-1]).sum())
         if self.latent > varying:
             raise ConfigError(
                 f"the samples vary in {varying} directions only, and ICA was to find {self.latent}",

@@ -59,11 +59,10 @@ class KMeans:
             "random_state": self.seed,
         }
         batched = 0 < self.batch_size < len(samples)
-        model = (
-            MiniBatchKMeans(batch_size=self.batch_size, **settings)
-            if batched
-            else Lloyd(**settings)
-        )
+        if batched:
+            model = MiniBatchKMeans(batch_size=self.batch_size, **settings)
+        else:
+            model = Lloyd(**settings)
         with warnings.catch_warnings():
             # Fewer different rows than centroids leave some of these equal: that is all.
             warnings.simplefilter("ignore", ConvergenceWarning)

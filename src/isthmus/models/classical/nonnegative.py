@@ -11,7 +11,7 @@ __all__ = ["nonnegative_codes"]
 
 
 def nonnegative_codes(
-    x: NDArray[Any], decoder: NDArray[Any], *, sweeps: int = 500, tolerance: float = 1e-6
+    x: NDArray[Any], decoder: NDArray[Any], *, sweeps: int = 200, tolerance: float = 1e-5
 ) -> NDArray[np.float64]:
     """Minimise |x - z W|^2 over z >= 0 for each row of x (B, D) and W (N, D): (B, N).
 

@@ -117,8 +117,7 @@ class PursuitDictionary(ClassicalDictionary):
         if not 1 <= k <= self.latent:
             raise ConfigError("k must lie between 1 and the number of latents", why=f"k = {k}")
         self.k = k
-        wide = self.decoder.astype(np.float64)
-        self._gram = wide @ wide.T
+        self._columns = np.asfortranarray(self.decoder.T.astype(np.float64))
 
     @classmethod
     def of(cls, dictionary: Any, k: int) -> PursuitDictionary:
@@ -126,15 +125,15 @@ class PursuitDictionary(ClassicalDictionary):
         return cls(dictionary.decoder, dictionary.pre_bias, k)
 
     def _encoded(self, x: Floats) -> Any:
-        from sklearn.linear_model import orthogonal_mp_gram
+        from sklearn.linear_model import orthogonal_mp
 
         centred = (x - self.pre_bias).astype(np.float64)
-        along = centred @ self.decoder.T.astype(np.float64)
         with warnings.catch_warnings():
             # It warns where the picks so far leave no error, and stops there: as it should.
             warnings.simplefilter("ignore", RuntimeWarning)
-            codes = orthogonal_mp_gram(self._gram, along.T, n_nonzero_coefs=self.k)
-        return np.atleast_2d(codes.T).reshape(len(x), self.latent)
+            # Without the Gram matrix, of which scikit-learn would make a copy for every sample.
+            codes = orthogonal_mp(self._columns, centred.T, n_nonzero_coefs=self.k)
+        return codes.T.reshape(len(x), self.latent)
 
 
 def _plain(values: Any) -> Any:

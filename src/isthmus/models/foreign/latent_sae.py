@@ -18,12 +18,13 @@ from isthmus.models.foreign.weights import Weights, open_safetensors
 
 __all__ = ["LatentSAE"]
 
-_BASE = ("encoder.weight", "encoder.bias", "W_dec", "b_dec")
+_BASE = ("encoder.weight", "encoder.bias", "W_dec", "b_dec", "input_mean")
 _REFUSED = MappingProxyType(
     {
         "gated": "it ranks gates and multiplies by their sigmoid, with a second encoder: not the "
         "published gated model",
         "lista": "its encoder lets latents inhibit each other through the decoder",
+        "cosine": "its scores depend on the sample's norm to a power",
     }
 )
 
@@ -45,15 +46,23 @@ def _batchtopk(model: Imported, settings: Settings, weights: Weights) -> Importe
     ).noting(f"outside training latent-sae keeps at most {model.k} latents beside the threshold")
 
 
+def _abstopk(model: Imported, settings: Settings, weights: Weights) -> Imported:
+    weights.only(*_BASE)
+    return replace(model, kind="abstopk")
+
+
 def _jumprelu(model: Imported, settings: Settings, weights: Weights) -> Imported:
-    """Keep what exceeds the thresholds, and of that at most 4 k: so this library encodes."""
+    """Keep what exceeds the thresholds, up to a limit: 4 k in versions without a setting for it."""
     weights.only(*_BASE, "log_threshold")
     with np.errstate(over="ignore"):
         threshold = np.exp(weights.take("log_threshold", model.latents).astype(np.float64))
-    most = min(4 * (model.k or 0), model.latents)
-    return replace(
-        model, kind="jumprelu", k=most, threshold_N=folding.non_negative(threshold)
-    ).noting(f"latent-sae keeps at most {most} latents (4 k) beside the thresholds")
+    most = settings.integer("jumprelu_max_active", 4 * (model.k or 0))
+    model = replace(model, kind="jumprelu", k=None, threshold_N=folding.non_negative(threshold))
+    if most >= model.latents:
+        return model
+    return replace(model, k=most).noting(
+        f"latent-sae keeps at most {most} latents beside the thresholds"
+    )
 
 
 def _matryoshka(model: Imported, settings: Settings, weights: Weights) -> Imported:
@@ -73,7 +82,13 @@ def _listed(settings: Settings, name: str) -> tuple[int, ...]:
 
 
 _FINISHERS: Mapping[str, Callable[[Imported, Settings, Weights], Imported]] = MappingProxyType(
-    {"topk": _topk, "batchtopk": _batchtopk, "jumprelu": _jumprelu, "matryoshka": _matryoshka}
+    {
+        "topk": _topk,
+        "abstopk": _abstopk,
+        "batchtopk": _batchtopk,
+        "jumprelu": _jumprelu,
+        "matryoshka": _matryoshka,
+    }
 )
 
 
@@ -99,7 +114,22 @@ class LatentSAE:
         if kind not in _FINISHERS:
             why = _REFUSED.get(kind, f"known are {', '.join(sorted(_FINISHERS))}")
             raise unsupported(settings.path, f"the type {kind!r} of latent-sae", why)
+        if settings.flag("use_skip", False):
+            raise unsupported(
+                settings.path,
+                "a model with 'use_skip'",
+                "it adds a dense linear map of its input to the reconstruction",
+            )
         weights = open_safetensors(place / WEIGHTS, options.limit)
-        source = Source("latent-sae", kind, place, weights.stored("encoder.weight"))
-        model = linear_parts(settings, weights, source, "topk", settings.integer("k"))
-        return _FINISHERS[kind](model, settings, weights)
+        model = linear_parts(
+            settings, weights, Source("latent-sae", kind, place), "topk", settings.integer("k")
+        )
+        return _FINISHERS[kind](_centred(model, settings, weights), settings, weights)
+
+
+def _centred(model: Imported, settings: Settings, weights: Weights) -> Imported:
+    """Fold a mean that is taken from the samples and given back: it joins the pre-bias."""
+    if not settings.flag("mean_center", False):
+        return model
+    mean = weights.wide("input_mean", model.dim)
+    return replace(model, pre_bias_D=(model.pre_bias_D + mean).astype(np.float32))

@@ -50,7 +50,7 @@ def _topk(parts: _Parts) -> Imported:
     parts.weights.only(*_BASE, "b_enc")
     return _norms_folded(
         replace(parts.base, bias_N=parts.vector("b_enc"), kind=_topk_kind(parts), k=_k(parts)),
-        parts.settings.flag("rescale_acts_by_decoder_norm", False),
+        _ranked_by_norm(parts.settings, parts.base),
     )
 
 
@@ -83,7 +83,7 @@ def _batchtopk(parts: _Parts) -> Imported:
     parts.weights.only(*_BASE, "b_enc", "topk_threshold")
     folded = _norms_folded(
         replace(parts.base, bias_N=parts.vector("b_enc")),
-        parts.settings.flag("rescale_acts_by_decoder_norm", True),
+        _ranked_by_norm(parts.settings, parts.base),
     )
     # the threshold is of activations as they are ranked: after the norms are folded
     threshold = np.full(folded.latents, parts.weights.scalar("topk_threshold"))
@@ -190,6 +190,12 @@ def _base(settings: Settings, weights: Weights, source: Source) -> Imported:
     )
 
 
+def _ranked_by_norm(settings: Settings, model: Imported) -> bool:
+    """Say whether activations count times the norms of the decoder's rows."""
+    trained = "batchtopk" in model.source.architecture
+    return settings.flag("rescale_acts_by_decoder_norm", trained)
+
+
 def _norms_folded(model: Imported, asked: bool) -> Imported:
     if not asked:
         return model
@@ -228,24 +234,24 @@ def _normalised(model: Imported, settings: Settings, place: Path, options: ReadO
             f"an SAE that normalises its input by {way!r}",
             f"known are {', '.join(sorted(_NORMALISERS))}",
         )
-    return _NORMALISERS[way](model, place, options)
+    return _NORMALISERS[way](model, settings, place, options)
 
 
-def _as_it_is(model: Imported, place: Path, options: ReadOptions) -> Imported:
+def _as_it_is(model: Imported, settings: Settings, place: Path, options: ReadOptions) -> Imported:
     return model
 
 
-def _by_layer(model: Imported, place: Path, options: ReadOptions) -> Imported:
+def _by_layer(model: Imported, settings: Settings, place: Path, options: ReadOptions) -> Imported:
     """Fold the sample variance (D - 1) that SAELens divides by into the population's (D)."""
     return folding.of_sample_variance(model, LAYER_EPSILON)
 
 
-def _by_norm(model: Imported, place: Path, options: ReadOptions) -> Imported:
+def _by_norm(model: Imported, settings: Settings, place: Path, options: ReadOptions) -> Imported:
     """Fold the norm sqrt(D) that SAELens gives each sample into the norm 1."""
     return replace(folding.of_scaled_input(model, math.sqrt(model.dim)), normalise="unit")
 
 
-def _by_average(model: Imported, place: Path, options: ReadOptions) -> Imported:
+def _by_average(model: Imported, settings: Settings, place: Path, options: ReadOptions) -> Imported:
     """Fold the scale of the data where a checkpoint of training holds it."""
     if (place / SCALER).is_file():
         scaler = Settings.read(place / SCALER)
@@ -253,14 +259,20 @@ def _by_average(model: Imported, place: Path, options: ReadOptions) -> Imported:
             factor = scaler.number("scaling_factor")
             if factor <= 0:
                 raise scaler.wrong("scaling_factor", "above 0")
-            return folding.of_scaled_input(model, factor)
+            model = folding.of_scaled_input(model, factor)
+            if not _ranked_by_norm(settings, model):
+                return model
+            # the rows keep the norm 1 that they were given: activations in the data's units
+            return folding.with_scaled_latents(model, np.full(model.latents, 1 / factor))
     return model.noting(
         "SAELens scaled the data of training by one number, which these files don't hold; "
         "nothing is applied, as SAELens does when it loads them"
     )
 
 
-def _by_covariance(model: Imported, place: Path, options: ReadOptions) -> Imported:
+def _by_covariance(
+    model: Imported, settings: Settings, place: Path, options: ReadOptions
+) -> Imported:
     """Fold the whitening of the data where a checkpoint of training holds it."""
     if not (place / WHITENING).is_file():
         return model.noting(
@@ -277,7 +289,8 @@ def _by_covariance(model: Imported, place: Path, options: ReadOptions) -> Import
     )
 
 
-_NORMALISERS: Mapping[str, Callable[[Imported, Path, ReadOptions], Imported]] = MappingProxyType(
+_Normaliser = Callable[[Imported, Settings, Path, ReadOptions], Imported]
+_NORMALISERS: Mapping[str, _Normaliser] = MappingProxyType(
     {
         "none": _as_it_is,
         "layer_norm": _by_layer,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -52,7 +52,7 @@ class Sparsify:
             raise unsupported(
                 settings.path, f"the activation {choice[0]!r}", "known are topk and groupmax"
             )
-        source = Source("sparsify", choice[0], place, weights.stored("encoder.weight"))
+        source = Source("sparsify", choice[0], place)
         return linear_parts(settings, weights, source, _KINDS[choice], settings.integer("k"))
 
 
@@ -77,7 +77,7 @@ def linear_parts(
         decoder_ND=weights.take("W_dec", latents, dim),
         pre_bias_D=weights.take("b_dec", dim),
         kind=kind,
-        source=source,
+        source=replace(source, stored=weights.stored("encoder.weight")),
         k=k,
         notes=stored_note(weights, "encoder.weight"),
     )

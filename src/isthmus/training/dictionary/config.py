@@ -31,6 +31,12 @@ class DictionaryTraining:
     dead_after: float = 30.0
     """A latent is dead when it was silent for this many times the rows between two firings of an
     average latent, N / L0."""
+    max_rate: float = 0.2
+    """Firing rate at which a latent is held: the bias of one that fires on more rows is lowered
+    until it no longer does; 1 for no limit."""
+    noise: float = -1.0
+    """Gaussian noise on the rows while training, as a share of their standard deviation a
+    coordinate: against over-fitting. Below 0: from the number of passes over the data."""
     anneal_k: float = 1.0
     """What k is multiplied by at the start."""
     anneal: float = 0.4
@@ -72,6 +78,8 @@ class DictionaryTraining:
                 raise ConfigError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
         if not 0 < self.revival_rows <= 1:
             raise ConfigError(f"revival_rows is a share up to 1, not {self.revival_rows}")
+        if not 0 < self.max_rate <= 1:
+            raise ConfigError(f"max_rate is a share up to 1, not {self.max_rate}")
         if not 0 < self.held_out < 1:
             raise ConfigError(f"held_out is a share between 0 and 1, not {self.held_out}")
         if not 0 <= self.beta1 < 1 or not 0 <= self.beta2 < 1:

@@ -63,7 +63,7 @@ class DenseEngine:
     def step(self, x_BD: Array, orders: Orders) -> Report:
         """Take one step."""
         model, objective = self.model, self.model.objective
-        x = torch.from_numpy(np.ascontiguousarray(x_BD)).to(model.device)
+        x = torch.from_numpy(np.multiply(x_BD, np.float32(orders.factor))).to(model.device)
         for group in self.optimiser.param_groups:
             group["lr"] = orders.rate
         share = len(x) / orders.total

@@ -39,6 +39,10 @@ class Orders:
     """Rows of the batch over all processes."""
     number: int
     """Number of the step, from 1."""
+    factor: float
+    """What the rows are multiplied by to stand in the units of training."""
+    first: int
+    """Number of this process' first row within the whole batch."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +56,10 @@ class Report:
 
 
 class Engine(Protocol):
-    """Takes steps on one dictionary, in the units of training."""
+    """Takes steps on one dictionary, whose weights are in the units of training."""
 
     def step(self, x_BD: Array, orders: Orders) -> Report:
-        """Take one step on rows in the units of training."""
+        """Take one step on rows in the data's units."""
 
     def state(self) -> dict[str, Tensor]:
         """Return the optimiser's state, to be saved."""
@@ -77,6 +81,32 @@ def auxiliary_k(dim: int) -> int:
     return max(1, 2 ** round(np.log2(max(1, dim / 2))))
 
 
+class Noise:
+    """Gaussian noise that is a function of the seed and the step's number alone.
+
+    Drawing fresh numbers would take as long as the rest of a step. Rows of a fixed pool, at a new
+    place and with new signs and lengths in every step, do as well, and need no state.
+    """
+
+    def __init__(self, config: DictionaryTraining, dim: int) -> None:
+        self.size, self.seed = max(config.noise, 0.0) / dim**0.5, config.seed
+        rows = 2 * max(config.batch_size, 512) if self.size else 0
+        self.pool = np.random.default_rng([config.seed, 3]).standard_normal(
+            (rows, dim), dtype=np.float32
+        )
+
+    def add_to(self, inputs_BD: Array, orders: Orders, kernels: CPUKernels) -> None:
+        """Add this step's noise to this process' rows of the batch."""
+        if not self.size:
+            return
+        drawn = np.random.default_rng([self.seed, 4, orders.number])
+        start = int(drawn.integers(len(self.pool)))
+        sizes = drawn.standard_normal(orders.total, dtype=np.float32)
+        # signs alone would repeat the pool's rows; lengths of unit mean square vary them
+        mine = self.size * sizes[orders.first : orders.first + len(inputs_BD)]
+        kernels.add_noise(inputs_BD, self.pool, start + orders.first, mine.astype(np.float32))
+
+
 class SparseEngine:
     """The kernels' step: only the encoder's product is dense."""
 
@@ -89,12 +119,14 @@ class SparseEngine:
     ) -> None:
         self.model, self.config, self.kernels, self.together = model, config, kernels, together
         self.weights = model.weights()
+        self.noise = Noise(config, model.dim)
         self.moments = Moments(self.weights.like(), self.weights.like())
 
     def step(self, x_BD: Array, orders: Orders) -> Report:
         """Select, reconstruct, sum gradients by latent, move the weights."""
         kernels, weights, objective = self.kernels, self.weights, self.model.objective
-        x = x_BD - weights.pre_bias_D
+        x = kernels.centred(x_BD, orders.factor, weights.pre_bias_D)
+        self.noise.add_to(x, orders, kernels)
         code = kernels.select(x, weights, objective.rule(orders.k))
         revival = None
         if orders.revival and len(orders.dead):

@@ -52,8 +52,10 @@ def completed(
     size = config.batch_size or batch_for(rows, config.epochs)
     size = max(world, size // world * world)
     steps = math.ceil(rows / size) * config.epochs
+    # rows seen once can't be learned by heart
+    noise = config.noise if config.noise >= 0 else 0.3 * min(1.0, (config.epochs - 1) / 10)
     return dataclasses.replace(
-        config, batch_size=size, lr=config.lr or learning_rate(latents, steps)
+        config, batch_size=size, lr=config.lr or learning_rate(latents, steps), noise=noise
     )
 
 

@@ -34,6 +34,15 @@ class Together:
         torch.distributed.all_reduce(held)
         return held.numpy()
 
+    def share(self, rows: int) -> tuple[int, int]:
+        """Return where this process' rows begin in the whole batch, and how many that has."""
+        if self.world == 1:
+            return 0, rows
+        counts = np.zeros(self.world)
+        counts[self.rank] = rows
+        counts = self.add_up(counts)
+        return int(counts[: self.rank].sum()), int(counts.sum())
+
     def add_up_into(self, *arrays: Array) -> None:
         """Replace arrays by their sums over all processes."""
         if self.world == 1:
