@@ -4,7 +4,8 @@ Inputs and encoders are multiples of small powers of two, so that every pre-acti
 in float32: a selection is then right or wrong, ties included, and not a matter of rounding.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -74,14 +75,25 @@ def mask_of(code):
     return mask
 
 
-def apart(found, wanted):
-    """Largest over the four weights of the relative distance between two gradients."""
+def apart(found, wanted, floor=0.0):
+    """Largest over the four weights of the relative distance between two gradients.
+
+    ``floor`` is the share of the whole gradient's norm that a part counts for at least: in tiny
+    problems the terms of a part may cancel, and rounding is all that is left.
+    """
+    wanted = [np.asarray(part, np.float64) for part in parts(wanted)]
+    whole = float(np.sqrt(sum(np.square(part).sum() for part in wanted)))
     far = 0.0
-    for a, b in zip(parts(found), parts(wanted), strict=True):
-        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    for a, b in zip(parts(found), wanted, strict=True):
         assert a.shape == b.shape
-        far = max(far, float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-6)))
+        size = max(float(np.linalg.norm(b)), floor * whole, 1e-6)
+        far = max(far, float(np.linalg.norm(a - b)) / size)
     return far
+
+
+def alone(sums):
+    """No other process."""
+    return sums
 
 
 @dataclass(frozen=True)
@@ -92,6 +104,15 @@ class Asked:
     scale: float = 1.0
     levels: Levels | None = None
     revival: Revival | None = None
+    total: int | None = None
+    add_up: Callable = alone
+
+    @property
+    def arguments(self):
+        return (self.scale, self.levels, self.revival), {
+            "total": self.total,
+            "add_up": self.add_up,
+        }
 
 
 class OnCPU:
@@ -127,9 +148,8 @@ class OnCPU:
         return weights, moments.mean, moments.square
 
     def _backward(self, given, code, asked):
-        return self.kernels.backward(
-            given.inputs, code, given.weights, asked.scale, asked.levels, asked.revival
-        )
+        plain, named = asked.arguments
+        return self.kernels.backward(given.inputs, code, given.weights, *plain, **named)
 
 
 class OnTensors:
@@ -169,9 +189,8 @@ class OnTensors:
         return tuple(self._arrays(w) for w in (weights, moments.mean, moments.square))
 
     def _backward(self, inputs, code, weights, asked):
-        return self.kernels.backward(
-            inputs, code, weights, asked.scale, asked.levels, asked.revival
-        )
+        plain, named = asked.arguments
+        return self.kernels.backward(inputs, code, weights, *plain, **named)
 
     def _tensors(self, given):
         import torch
@@ -200,8 +219,29 @@ def reference(dtype=None):
 
 
 def revival(draws, latents, batch, weight=1 / 32, share=0.3):
-    """A random revival: some latents dead, a random slice of the rows."""
+    """A random revival: some latents dead, some of the rows."""
     dead = np.flatnonzero(draws.random(latents) < share)
     start = int(draws.integers(0, max(batch // 2, 1)))
     stop = int(draws.integers(start + 1, batch + 1))
-    return Revival(dead, int(draws.integers(1, latents + 1)), weight, slice(start, stop))
+    step = int(draws.integers(1, 4))
+    return Revival(dead, int(draws.integers(1, latents + 1)), weight, slice(start, stop, step))
+
+
+def in_two_shares(side, given, asked, cut):
+    """Losses and gradients of a batch whose rows two processes hold, added up."""
+    halves = [Problem(rows, given.weights) for rows in (given.inputs[:cut], given.inputs[cut:])]
+    asked = replace(asked, total=len(given.inputs))
+    heard = []
+
+    def listen(sums):
+        heard.append(sums)
+        return sums
+
+    codes = [side.select(half, asked.rule) for half in halves]
+    for half, code in zip(halves, codes, strict=True):
+        side.gradients(half, code, replace(asked, add_up=listen))
+    answer = replace(asked, add_up=lambda _: sum(heard[1:], heard[0]))
+    shares = [side.gradients(h, c, answer) for h, c in zip(halves, codes, strict=True)]
+    losses = {name: sum(share[0].get(name, 0) for share in shares) for name in shares[0][0]}
+    both = zip(*(parts(share[1]) for share in shares), strict=True)
+    return losses, Weights(*(one + other for one, other in both))

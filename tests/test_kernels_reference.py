@@ -2,11 +2,11 @@
 
 import math
 
-import kernel_tools as tools
 import numpy as np
 import pytest
 import torch
 
+import kernel_tools as tools
 from isthmus.kernels.cpu import Knobs
 from isthmus.kernels.gpu_tensors import TensorCode, TensorMoments, TensorWeights
 from isthmus.kernels.reference import ReferenceKernels, adam_step, kept, loss_terms

@@ -2,12 +2,12 @@
 
 import threading
 
-import kernel_tools as tools
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import kernel_tools as tools
 from isthmus.kernels.cpu import CPUKernels
 from isthmus.kernels.rules import Above, BatchTopK, RowTopK, Weights
 from isthmus.kernels.select_rows import above_rows, lanes_for, top_rows
@@ -36,9 +36,7 @@ def chosen(indices, latents):
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    latents=st.integers(1, 700), share=st.floats(0, 1), distinct=st.integers(1, 500), seed=SEEDS
-)
+@given(latents=st.integers(1, 700), share=st.floats(0, 1), distinct=st.integers(1, 500), seed=SEEDS)
 def test_the_k_largest_of_a_row_are_those_of_a_stable_sort(latents, share, distinct, seed):
     """Few distinct values make heavy ties; the bias decides as much as the row."""
     draws = np.random.default_rng(seed)
@@ -119,7 +117,7 @@ def test_what_is_above_thresholds(latents, rows, seed):
     draws = np.random.default_rng(seed)
     pre, bias = tools.grid(draws, (rows, latents)), tools.grid(draws, latents)
     threshold = tools.grid(draws, latents, 8)
-    wanted = pre + bias > np.maximum(threshold, 0)
+    wanted = pre + bias > threshold
     counts = np.empty(rows, np.int64)
     room = int(draws.integers(0, rows * latents + 1))
     indices, values = np.full(room, -7, np.int32), np.full(room, np.nan, np.float32)

@@ -10,6 +10,9 @@ from isthmus.figures.codes import code_heatmap, code_histogram, firing_rates, sp
 from isthmus.figures.compare_codes import compare_codes
 from isthmus.figures.comparison import Measure, comparison
 from isthmus.figures.curves import history_overlay, loss_curves
+from isthmus.figures.dictionary import decoder_cosines, firing_profile
+from isthmus.figures.dictionary_fronts import fvu_against_l0, fvu_against_max_rate
+from isthmus.figures.dictionary_history import dead_latents
 from isthmus.figures.latent_map import latent_map, latent_maps
 from isthmus.figures.picture import Picture
 from isthmus.figures.pixels import to_bytes
@@ -35,10 +38,15 @@ __all__ = [
     "code_histogram",
     "compare_codes",
     "comparison",
+    "dead_latents",
+    "decoder_cosines",
     "dictionary_columns",
     "firing",
+    "firing_profile",
     "firing_rates",
     "full_scale",
+    "fvu_against_l0",
+    "fvu_against_max_rate",
     "history_overlay",
     "html_report",
     "interpolations",

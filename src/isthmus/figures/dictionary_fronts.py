@@ -11,6 +11,7 @@ import numpy as np
 
 from isthmus.errors import DataError
 from isthmus.figures.dictionary import percent
+from isthmus.figures.dictionary_labels import Line, write_labels
 from isthmus.figures.picture import Picture
 from isthmus.figures.style import (
     BLACK,
@@ -54,9 +55,9 @@ def fvu_against_l0(rows: Rows) -> Picture:
     ----------
     rows
         A mapping a run: ``series`` (a bottleneck, a library), ``l0`` and ``fvu``; where given,
-        ``label`` is written beside the point, and runs of one series and label are seeds of one
-        point: their mean, with bars from the least to the largest. Runs without both numbers are
-        left out and counted.
+        ``label`` is written beside the point where there is room, and runs of one series and
+        label are seeds of one point: their mean, with bars from the least to the largest. Runs
+        without both numbers are left out and counted.
 
     Returns
     -------
@@ -121,12 +122,12 @@ def fvu_against_max_rate(rows: Rows, *, dense: float = 0.25) -> Picture:
         xlabel="firing rate of the busiest latent  \N{LEFTWARDS ARROW} better",
         ylabel="FVU  \N{LEFTWARDS ARROW} better",
     )
-    _finish(axes, points, left_out, join=False)
-    below = [p for p in points if p.x[2] <= dense]
-    best = f"; the least without a dense latent is {plain(min(p.y[1] for p in below))}"
+    _finish(axes, points, left_out, join=False, marked=(dense,))
+    below = [p.y[1] for p in points if p.x[2] <= dense]
+    best = f"; the least without a dense latent is {plain(min(below))}" if below else ""
     alt = (
         f"FVU against the largest firing rate of {len(points)} settings, {len(below)} of them up "
-        f"to {percent(dense)}{best if below else ''}."
+        f"to {percent(dense)}{best}."
     )
     return Picture(figure, _table(points, "max_firing_rate"), alt)
 
@@ -182,7 +183,14 @@ def _draw(axes: Axes, points: list[_Point], join: bool) -> None:
         )  # fmt: skip
 
 
-def _finish(axes: Axes, points: list[_Point], left_out: int, join: bool) -> None:
+def _finish(
+    axes: Axes,
+    points: list[_Point],
+    left_out: int,
+    *,
+    join: bool,
+    marked: Sequence[float] = (),
+) -> None:
     """Say what bars are, and write the labels where they cover nothing."""
     axes.margins(0.12)
     axes.grid(True)
@@ -193,68 +201,21 @@ def _finish(axes: Axes, points: list[_Point], left_out: int, join: bool) -> None
         parts.append(f"{left_out} without both numbers left out")
     axes.set_title("; ".join(parts))
     axes.figure.legend(loc="outside right upper")
-    _write_labels(axes, points, join)
+    labels = [(p.x[1], p.y[1], p.label) for p in points if p.label]
+    write_labels(axes, labels, _lines(axes, points, join, marked))
 
 
-def _write_labels(axes: Axes, points: list[_Point], join: bool) -> None:
-    """Write each label at the first place around its point that nothing takes, or nowhere."""
-    from matplotlib.figure import Figure
-
-    figure = axes.figure
-    if not isinstance(figure, Figure):  # pragma: no cover - it is one, that new_figure made
-        return
-    figure.draw_without_rendering()
-    scale = figure.dpi / 72
-    taken = _taken(axes, points, join, 4 * scale)
-    frame = axes.get_window_extent()
-    names = _series(points)
-    for point in points:
-        place = axes.transData.transform((point.x[1], point.y[1]))
-        text = short(point.label, 20)
-        size = np.array([5.3 * len(text) + 2, 9.5]) * scale
-        for across, up, away in _PLACES if point.label else ():
-            corner = place + np.array([across, up]) * (size / 2 + away * scale) - size / 2
-            box = (*corner, *(corner + size))
-            inside = frame.x0 <= box[0] and box[2] <= frame.x1 and frame.y0 <= box[1]
-            if inside and box[3] <= frame.y1 and not _overlaps(box, taken):
-                taken = np.vstack([taken, box])
-                written = axes.annotate(
-                    text, (point.x[1], point.y[1]), xytext=tuple((corner - place) / scale),
-                    textcoords="offset points", fontsize=8,
-                    color=colour(names.index(point.series)),
-                )  # fmt: skip
-                written.set_in_layout(False)
-                break
-
-
-_PLACES = tuple(
-    (across, up, away)
-    for away in (6, 16)
-    for across, up in ((1, 1), (-1, -1), (0, 1), (0, -1), (1, 0), (-1, 0), (-1, 1), (1, -1))
-)
-"""Places around a point, with the distance in points."""
-
-
-def _taken(axes: Axes, points: list[_Point], join: bool, half: float) -> np.ndarray:
-    """Give the boxes (left, bottom, right, top) in pixels of points, their bars and lines."""
-    lines = [
+def _lines(axes: Axes, points: list[_Point], join: bool, marked: Sequence[float]) -> list[Line]:
+    """Give what labels must not cover: bars, the lines of series, and marked places on x."""
+    lines: list[Line] = [
         line for p in points for line in ([(x, p.y[1]) for x in p.x], [(p.x[1], y) for y in p.y])
     ]
+    low, high = axes.get_ylim()
+    lines += [[(at, low), (at, high)] for at in marked]
     for name in _series(points) if join else ():
         own = sorted((p for p in points if p.series == name), key=lambda p: p.x[1])
         lines.append([(p.x[1], p.y[1]) for p in own])
-    dots = []
-    for line in lines:
-        ends = axes.transData.transform(line)
-        steps = np.linspace(0, len(ends) - 1, 40 * len(ends))
-        dots += [np.interp(steps, np.arange(len(ends)), column) for column in ends.T]
-    x, y = np.concatenate(dots[::2]), np.concatenate(dots[1::2])
-    return np.stack([x - half, y - half, x + half, y + half], axis=1)
-
-
-def _overlaps(box: Sequence[float], others: np.ndarray) -> bool:
-    left, bottom, right, top = others.T
-    return bool(((box[0] < right) & (left < box[2]) & (box[1] < top) & (bottom < box[3])).any())
+    return lines
 
 
 def _table(points: list[_Point], x: str) -> Table:

@@ -140,7 +140,7 @@ def residual_rows(
         square = np.float32(0)
         for i in range(residual.size):
             square += residual[i] * residual[i]
-        total += square
+        total += float(square)
         _dots(residual, decoder_ND, indices, slopes, first, last)
         for h in range(first, last):
             if values[h] <= 0:

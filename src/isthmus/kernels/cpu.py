@@ -11,10 +11,9 @@ takes 10DN (Gao et al., arXiv:2406.04093, appendix D).
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from queue import SimpleQueue
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,14 +21,13 @@ from numpy.typing import NDArray
 
 from isthmus.kernels import code_rows, weight_rows
 from isthmus.kernels.code import SparseCode
-from isthmus.kernels.rules import Above, Levels, Revival, RowTopK, Rule, Weights
-from isthmus.kernels.select_rows import above_rows, lanes_for, top_rows
-from isthmus.kernels.team import Team
+from isthmus.kernels.optimiser import Knobs, Moments, rows_of, small_steps
+from isthmus.kernels.rules import Levels, Revival, Weights
+from isthmus.kernels.selecting import Selecting
 
 __all__ = ["Backward", "CPUKernels", "Knobs", "Moments"]
 
 Array = NDArray[Any]
-_BLOCK_BYTES = 3 << 20  # of pre-activations: what two cores keep in their shared cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,60 +54,11 @@ class Backward:
     """Per-sample means of the loss' terms."""
 
 
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """Adam's running means of gradients and of their squares."""
-
-    mean: Weights
-    """Of the gradients."""
-    square: Weights
-    """Of their squares."""
-
-
-@dataclass(frozen=True)
-class Knobs:
-    """Adam's settings at one step (Kingma and Ba, arXiv:1412.6980)."""
-
-    rate: float
-    """Learning rate."""
-    step: int
-    """Number of the step, from 1."""
-    beta1: float = 0.9
-    """Decay of the mean of gradients."""
-    beta2: float = 0.999
-    """Decay of the mean of their squares."""
-    epsilon: float = 6.25e-10
-    """Added to the root of the mean square (Gao et al.'s value)."""
-
-    def array(self) -> Array:
-        """Return what the compiled loops read."""
-        return np.array(
-            [
-                self.rate / (1 - self.beta1**self.step),
-                self.beta1,
-                self.beta2,
-                (1 - self.beta2**self.step) ** -0.5,
-                self.epsilon,
-            ],
-            dtype=np.float32,
-        )
-
-
-class CPUKernels:
+class CPUKernels(Selecting):
     """Selection, decoding, gradients and the optimiser's step on arrays in memory.
 
-    Parameters
-    ----------
-    threads
-        Threads that share each step.
+    Parameters as of :class:`~isthmus.kernels.selecting.Selecting`.
     """
-
-    def __init__(self, threads: int = 1) -> None:
-        self.team = Team(threads)
-        self._scratch: SimpleQueue[Array] = SimpleQueue()
-        for _ in range(threads):
-            self._scratch.put(np.empty(0, np.float32))
-        self._spaces: dict[str, Array] = {}
 
     def centred(self, x_BD: Array, factor: float, pre_bias_D: Array) -> Array:
         """Return ``factor * x - pre_bias``, (B, D), in an array that the next call reuses."""
@@ -118,7 +67,7 @@ class CPUKernels:
         def work(rows: slice) -> None:
             code_rows.centred_rows(x_BD[rows], np.float32(factor), pre_bias_D, out[rows])
 
-        self.team.map(work, self._blocks(len(x_BD), 3072))
+        self.team.map(work, self.blocks(len(x_BD), 3072))
         return out
 
     def add_noise(self, inputs_BD: Array, noise_PD: Array, first: int, sizes_B: Array) -> None:
@@ -127,100 +76,7 @@ class CPUKernels:
         def work(rows: slice) -> None:
             code_rows.noisy_rows(inputs_BD[rows], noise_PD, first + rows.start, sizes_B[rows])
 
-        self.team.map(work, self._blocks(len(inputs_BD), 3072))
-
-    # --- encoding ---------------------------------------------------------------------------
-
-    def select(self, inputs_BD: Array, weights: Weights, rule: Rule) -> SparseCode:
-        """Encode inputs that stand about the pre-bias, and keep what the rule keeps.
-
-        The arrays of the result are the caller's own.
-        """
-        with self.team.at_work():
-            if isinstance(rule, RowTopK):
-                return self._row_top_k(inputs_BD, weights, rule.k)
-            if isinstance(rule, Above):
-                return self._above(inputs_BD, weights, rule.threshold_N, 64)
-            return self._batch_top_k(inputs_BD, weights, rule.k)
-
-    def _row_top_k(self, inputs_BD: Array, weights: Weights, k: int) -> SparseCode:
-        latents = len(weights.bias_N)
-        indices = np.empty((len(inputs_BD), k), np.int32)
-        values = np.empty((len(inputs_BD), k), np.float32)
-        lanes = lanes_for(latents, k)
-
-        def work(rows: slice) -> None:
-            with self._product(inputs_BD[rows], weights.encoder_ND) as pre:
-                tops = np.empty(lanes, np.float32)
-                top_rows(pre, weights.bias_N, k, tops, indices[rows], values[rows])
-
-        self.team.map(work, self._blocks(len(inputs_BD), latents))
-        return SparseCode.fixed(indices, values, latents)
-
-    def _above(
-        self, inputs_BD: Array, weights: Weights, threshold_N: Array, expected: int
-    ) -> SparseCode:
-        """Collect everything above thresholds; ``expected`` entries a row are room to begin."""
-        threshold_N = np.ascontiguousarray(threshold_N, np.float32)
-
-        def work(rows: slice) -> tuple[Array, Array, Array]:
-            with self._product(inputs_BD[rows], weights.encoder_ND) as pre:
-                counts = np.empty(len(pre), np.int64)
-                room = expected * len(pre)
-                while True:
-                    indices, values = np.empty(room, np.int32), np.empty(room, np.float32)
-                    found = above_rows(pre, weights.bias_N, threshold_N, counts, indices, values)
-                    if found <= room:
-                        return counts, indices[:found], values[:found]
-                    room = found
-
-        parts = self.team.map(work, self._blocks(len(inputs_BD), len(weights.bias_N)))
-        indptr = np.zeros(len(inputs_BD) + 1, np.int64)
-        if parts:
-            np.cumsum(np.concatenate([p[0] for p in parts]), out=indptr[1:])
-        join = [np.concatenate([p[i] for p in parts]) if parts else np.empty(0) for i in (1, 2)]
-        return SparseCode(
-            indptr, join[0].astype(np.int32), join[1].astype(np.float32), len(weights.bias_N)
-        )
-
-    def _batch_top_k(self, inputs_BD: Array, weights: Weights, k: int) -> SparseCode:
-        """Keep the k x B largest: collect above a guess from a few rows, then cut exactly.
-
-        The guess only bounds how much is collected; where it is too high, it is lowered until
-        enough is found, so that the result does not depend on it.
-        """
-        rows, latents = len(inputs_BD), len(weights.bias_N)
-        wanted = k * rows
-        few = inputs_BD[:: max(1, rows // 128)][:128]
-        pre = few @ weights.encoder_ND.T + weights.bias_N
-        share = min(pre.size - 1, 3 * k * len(few) // 2)
-        guess = max(0.0, float(np.partition(pre, -share - 1, axis=None)[-share - 1]))
-        if not np.isfinite(guess):  # halving it would never end
-            guess = np.float32(0)
-        while True:
-            found = self._above(inputs_BD, weights, np.full(latents, guess, np.float32), 2 * k)
-            if len(found.values) >= wanted or guess <= 0:
-                break
-            guess = guess / 2 if guess > 1e-6 else 0.0
-        return _largest(found, wanted)
-
-    @contextlib.contextmanager
-    def _product(self, inputs_RD: Array, encoder_ND: Array) -> Iterator[Array]:
-        """Lend a thread's scratch, filled with ``inputs @ encoder.T``."""
-        size = len(inputs_RD) * len(encoder_ND)
-        scratch = self._scratch.get()
-        if scratch.size < size:
-            scratch = np.empty(size, np.float32)
-        try:
-            pre = scratch[:size].reshape(len(inputs_RD), len(encoder_ND))
-            yield np.matmul(inputs_RD, encoder_ND.T, out=pre)
-        finally:
-            self._scratch.put(scratch)
-
-    def _blocks(self, rows: int, width: int) -> list[slice]:
-        """Split rows into blocks whose pre-activations stay in cache."""
-        size = int(min(max(_BLOCK_BYTES // (4 * width) // 16 * 16, 32), 512))
-        return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+        self.team.map(work, self.blocks(len(inputs_BD), 3072))
 
     # --- decoding ---------------------------------------------------------------------------
 
@@ -234,7 +90,7 @@ class CPUKernels:
                 indptr, code.indices, code.values, decoder_ND, pre_bias_D, out[rows]
             )
 
-        self.team.map(work, self._blocks(len(code), 3072))
+        self.team.map(work, self.blocks(len(code), 3072))
         return out
 
     # --- gradients --------------------------------------------------------------------------
@@ -295,7 +151,7 @@ class CPUKernels:
             )
             return squares, part.sum(0, dtype=np.float64)
 
-        parts = self.team.map(work, self._blocks(len(inputs_BD), 3072))
+        parts = self.team.map(work, self.blocks(len(inputs_BD), 3072))
         factor = np.float32(2 * scale / total)
         slopes *= factor
         rows = self._sample_of(code)
@@ -352,7 +208,7 @@ class CPUKernels:
             )
             return squares
 
-        squares_L = np.sum(self.team.map(work, self._blocks(batch, 3072)), axis=0) / total * scale
+        squares_L = np.sum(self.team.map(work, self.blocks(batch, 3072)), axis=0) / total * scale
         factor = np.float32(2 * scale / total)
         slopes *= factor
         sample = self._sample_of(code)
@@ -421,12 +277,12 @@ class CPUKernels:
                 weights.decoder_ND,
                 gradients.encoder_ND,
                 gradients.decoder_ND,
-                _rows_of(moments),
+                rows_of(moments),
                 read,
             )
 
         self.team.map(work, range(0, latents, step))
-        _small_steps(gradients, weights, moments, read)
+        small_steps(gradients, weights, moments, read)
 
     def step(self, found: Backward, weights: Weights, moments: Moments, knobs: Knobs) -> None:
         """Gradients and Adam's step in one pass over the weights: the same as one after another."""
@@ -454,13 +310,13 @@ class CPUKernels:
                 weights.encoder_ND,
                 small.bias_N,
                 weights.decoder_ND,
-                _rows_of(moments),
+                rows_of(moments),
                 read,
             )
 
         self.team.map(work, self._spans(starts))
         small.pre_bias_D[:] = found.pull_sum_D - encoder_before
-        _small_steps(small, weights, moments, read)
+        small_steps(small, weights, moments, read)
 
     def _hits(self, found: Backward, latents: int) -> tuple[Array, Array]:
         starts = self.space("starts", (latents + 1,), np.int64)
@@ -475,58 +331,13 @@ class CPUKernels:
         parts = 8 * self.team.threads if self.team.threads > 1 else 1
         cuts = np.searchsorted(cost, np.linspace(0, cost[-1], parts + 1)[1:-1])
         edges = [0, *(int(c) for c in cuts), latents]
-        return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
-
-    def space(self, name: str, shape: tuple[int, ...], kind: type = np.float32) -> Array:
-        """Return an array that is kept from step to step; its contents are anything."""
-        held = self._spaces.get(name)
-        size = int(np.prod(shape))
-        if held is None or held.size < size or held.dtype != kind:
-            held = self._spaces[name] = np.empty(size, kind)
-        return held[:size].reshape(shape)
-
-    def close(self) -> None:
-        """End the threads."""
-        self.team.close()
-
-
-def _rows_of(moments: Moments) -> tuple[Array, Array, Array, Array]:
-    mean, square = moments.mean, moments.square
-    return mean.encoder_ND, square.encoder_ND, mean.decoder_ND, square.decoder_ND
+        return [(a, b) for a, b in pairwise(edges) if a < b]
 
 
 def _encoder_part(found: Backward, weights: Weights) -> Array:
-    """What the pre-bias gets through the encoder, before the encoder moves."""
+    """Return what the pre-bias gets through the encoder, before the encoder moves."""
     bias_gradient = np.bincount(
         found.code.indices, weights=found.slopes, minlength=len(weights.bias_N)
     ).astype(np.float32)
     part: Array = bias_gradient @ weights.encoder_ND
     return part
-
-
-def _small_steps(gradients: Weights, weights: Weights, moments: Moments, knobs: Array) -> None:
-    """Adam on the two biases."""
-    rate, beta1, beta2, correction, epsilon = knobs
-    small: tuple[Callable[[Weights], Array], ...] = (
-        lambda w: w.bias_N,
-        lambda w: w.pre_bias_D,
-    )
-    for of in small:
-        g, m, v = of(gradients), of(moments.mean), of(moments.square)
-        m[:] = beta1 * m + (1 - beta1) * g
-        v[:] = beta2 * v + (1 - beta2) * g * g
-        of(weights)[:] -= rate * m / (np.sqrt(v) * correction + epsilon)
-
-
-def _largest(code: SparseCode, wanted: int) -> SparseCode:
-    """Keep the ``wanted`` largest entries; of equals those that come first."""
-    if len(code.values) <= wanted:
-        return code
-    cut = np.partition(code.values, -wanted)[-wanted]
-    keep = code.values > cut
-    equal = np.flatnonzero(code.values == cut)
-    keep[equal[: wanted - int(keep.sum())]] = True
-    counts = np.add.reduceat(np.append(keep, False), code.indptr[:-1], dtype=np.int64)
-    counts[np.diff(code.indptr) == 0] = 0
-    indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return SparseCode(indptr, code.indices[keep], code.values[keep], code.latents)

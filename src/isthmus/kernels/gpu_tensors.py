@@ -13,7 +13,7 @@ from torch import Tensor
 from isthmus.kernels.code import SparseCode
 from isthmus.kernels.rules import Weights
 
-__all__ = ["TensorCode", "TensorMoments", "TensorWeights"]
+__all__ = ["TensorBackward", "TensorCode", "TensorMoments", "TensorWeights"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,3 +128,27 @@ class TensorMoments:
     def zeros(cls, weights: TensorWeights) -> TensorMoments:
         """Return the moments before the first step."""
         return cls(weights.like(), weights.like())
+
+
+@dataclass(frozen=True, eq=False)
+class TensorBackward:
+    """What one batch asks of the weights, not yet summed by latent."""
+
+    latent: Tensor
+    """The latent of each entry, (nnz,), int32; with revival, the dead ones' entries come last."""
+    sample: Tensor
+    """The row of ``inputs_BD`` of each entry, (nnz,), int64."""
+    pull_row: Tensor
+    """The row of ``pulls_PD`` of each entry, (nnz,), int64."""
+    values: Tensor
+    """Activation of each entry, times its loss' scale, (nnz,)."""
+    slopes: Tensor
+    """Derivative of the loss by each entry's activation, (nnz,)."""
+    inputs_BD: Tensor
+    """Inputs about the pre-bias."""
+    pulls_PD: Tensor
+    """Residuals that pull at the decoder."""
+    pull_sum_D: Tensor
+    """Derivative of the loss by the output's bias, (D,)."""
+    losses: dict[str, Tensor]
+    """Per-sample means of the loss' terms, still on the device."""

@@ -6,7 +6,7 @@ keeps several (batch x latents) tensors. Works on any device and in any floating
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,8 @@ def loss_terms(
     scale: float,
     levels: Levels | None = None,
     revival: Revival | None = None,
+    total: int | None = None,
+    add_up: Callable[[Tensor], Tensor] = lambda sums: sums,
 ) -> dict[str, Tensor]:
     """Return the terms whose sum is the loss of a batch, with their graph.
 
@@ -62,7 +64,11 @@ def loss_terms(
         ``levels`` the weighted sum of that over levels.
     revival
         Adds ``revival``, the auxiliary loss of Gao et al., arXiv:2406.04093, A.2.
+    total, add_up
+        Samples of the whole batch, where other processes hold the rest of it, and what adds sums
+        over them: the terms are then this process' share.
     """
+    scale = scale / (total or len(inputs_BD))
     # inputs already stand about the pre-bias: what it changes, not what it is, is still to act
     moved_D = weights.pre_bias_D - weights.pre_bias_D.detach()
     centred_BD = inputs_BD - moved_D
@@ -70,24 +76,34 @@ def loss_terms(
     codes_BN = pre_BN.relu() * _mask(rule, pre_BN)
 
     residual_BD = codes_BN @ weights.decoder_ND - centred_BD
-    terms = {"distortion": scale * residual_BD.square().sum(1).mean()}
+    terms = {"distortion": scale * residual_BD.square().sum()}
     if levels is not None:
-        partial = zip(_level_masks(codes_BN, levels), levels.weights, strict=True)
-        terms["distortion"] = sum(
-            weight * scale * ((codes_BN * mask) @ weights.decoder_ND - centred_BD).square().sum(1)
-            for mask, weight in partial
-        ).mean()  # type: ignore[union-attr]
+        terms["distortion"] = torch.stack(
+            [
+                weight * scale * (part_BN @ weights.decoder_ND - centred_BD).square().sum()
+                for weight, part_BN in zip(levels.weights, _partial(codes_BN, levels), strict=True)
+            ]
+        ).sum()
 
     if revival is not None and len(revival.dead):
         dead = torch.as_tensor(revival.dead, device=pre_BN.device)
         error_RD = -residual_BD[revival.rows].detach()  # x - x_hat: what is left to explain
-        spread = (error_RD - error_RD.mean(0)).square().sum()
+        spread = _spread(error_RD, add_up)
         dead_RM = pre_BN[revival.rows][:, dead]
         used_RM = kept(dead_RM.detach(), RowTopK(min(revival.k, len(dead))))
         explained_RD = (dead_RM.relu() * used_RM) @ weights.decoder_ND[dead]  # without any bias
-        if spread > 1e-9 * error_RD.square().sum():  # less is rows that are alike, and rounding
+        if spread > 0:
             terms["revival"] = revival.weight * (error_RD - explained_RD).square().sum() / spread
     return terms
+
+
+def _spread(error_RD: Tensor, add_up: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return ``sum ||e - mean e||^2``; 0 where the rows are alike but for rounding."""
+    error_RD = error_RD.double()
+    count = error_RD.new_tensor([len(error_RD)])
+    sums = add_up(torch.cat([count, error_RD.square().sum()[None], error_RD.sum(0)]))
+    spread = sums[1] - sums[2:].square().sum() / sums[0].clamp(min=1)
+    return torch.where(spread > 1e-9 * sums[1], spread, 0)
 
 
 def _mask(rule: TensorCode | Rule, pre_BN: Tensor) -> Tensor:
@@ -98,14 +114,14 @@ def _mask(rule: TensorCode | Rule, pre_BN: Tensor) -> Tensor:
     return mask
 
 
-def _level_masks(codes_BN: Tensor, levels: Levels) -> Iterator[Tensor]:
-    """Which entries each level reconstructs with: the largest of a row, or the first latents."""
+def _partial(codes_BN: Tensor, levels: Levels) -> Iterator[Tensor]:
+    """Yield what each level reconstructs with: the largest of a row, or the first latents."""
     place_BN = torch.arange(codes_BN.shape[1], device=codes_BN.device).expand_as(codes_BN)
     if levels.by_rank:
         falling = codes_BN.detach().argsort(dim=1, descending=True, stable=True)
         place_BN = falling.argsort(dim=1)
     for end in levels.ends:
-        yield place_BN < end
+        yield codes_BN * (place_BN < end)
 
 
 @torch.no_grad()
@@ -177,6 +193,9 @@ class ReferenceKernels:
         scale: float,
         levels: Levels | None = None,
         revival: Revival | None = None,
+        *,
+        total: int | None = None,
+        add_up: Callable[[Tensor], Tensor] = lambda sums: sums,
     ) -> tuple[dict[str, float], TensorWeights]:
         """Return the terms of :func:`loss_terms` and the gradients of their sum.
 
@@ -184,11 +203,11 @@ class ReferenceKernels:
         """
         leaves = TensorWeights(*(w.detach().clone().requires_grad_() for w in weights))
         with torch.enable_grad():
-            terms = loss_terms(inputs_BD, rule, leaves, scale, levels, revival)
+            terms = loss_terms(inputs_BD, rule, leaves, scale, levels, revival, total, add_up)
             found = torch.autograd.grad(sum(terms.values()), list(leaves))  # type: ignore[arg-type]
         losses = {name: float(term.detach()) for name, term in terms.items()}
         if levels is not None:
-            whole = loss_terms(inputs_BD, rule, weights, scale)
+            whole = loss_terms(inputs_BD, rule, weights, scale, total=total)
             losses["whole"] = float(whole["distortion"])
         return losses, TensorWeights(*found)
 
@@ -200,10 +219,15 @@ class ReferenceKernels:
         scale: float,
         levels: Levels | None = None,
         revival: Revival | None = None,
+        *,
+        total: int | None = None,
+        add_up: Callable[[Tensor], Tensor] = lambda sums: sums,
     ) -> ReferenceBackward:
         """Reconstruct, and find the gradients; arguments as in :func:`loss_terms`."""
         return ReferenceBackward(
-            *self.gradients_of(inputs_BD, code, weights, scale, levels, revival)
+            *self.gradients_of(
+                inputs_BD, code, weights, scale, levels, revival, total=total, add_up=add_up
+            )
         )
 
     def gradients(self, found: ReferenceBackward, weights: TensorWeights) -> TensorWeights:

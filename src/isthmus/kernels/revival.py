@@ -54,8 +54,7 @@ def revived(
     sums[2:] = error.sum(0, dtype=np.float64)
     sums = add_up(sums)
     spread = float(sums[1] - np.square(sums[2:]).sum() / max(sums[0], 1))
-    square_sum = float(np.square(error).sum(dtype=np.float64))
-    if spread <= 1e-9 * square_sum:  # rows that are alike: what differs is rounding
+    if spread <= 1e-9 * sums[1]:  # rows that are alike: what differs is rounding
         return found
     small = Weights(
         np.ascontiguousarray(weights.encoder_ND[dead]),

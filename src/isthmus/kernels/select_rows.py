@@ -21,7 +21,7 @@ _FAST = {"reassoc", "contract", "nsz"}
 
 
 def lanes_for(latents: int, k: int) -> int:
-    """Number of interleaved lanes: about 6k, a multiple of 16, at most the number of latents.
+    """Return the number of lanes: about 6k, a multiple of 16, at most the number of latents.
 
     More lanes make the bound tighter and the search for it longer.
     """
@@ -29,7 +29,7 @@ def lanes_for(latents: int, k: int) -> int:
 
 
 @njit(nogil=True, fastmath=_FAST, cache=True)
-def _bound(tops: Array, k: int) -> np.float32:  # pragma: no cover - compiled
+def _bound(tops: Array, k: int) -> Any:  # pragma: no cover - compiled
     """Return a value that at least ``k`` entries reach, within 1/4096 of the largest such."""
     low, high = tops[0], tops[0]
     for g in range(tops.size):
@@ -37,7 +37,7 @@ def _bound(tops: Array, k: int) -> np.float32:  # pragma: no cover - compiled
         high = tops[g] if tops[g] > high else high
     for _ in range(12):
         middle = np.float32(0.5) * (low + high)
-        count = 0
+        count = np.int32(0)
         for g in range(tops.size):
             count += np.int32(tops[g] >= middle)
         if count >= k:
@@ -54,19 +54,22 @@ def _lane_tops(row: Array, bias: Array, tops: Array) -> None:  # pragma: no cove
     four = row.size // (4 * lanes) * (4 * lanes)
     tops[:] = np.float32(-np.inf)
     for s in range(0, four, 4 * lanes):  # four strides at once: the maxima are stored less often
+        # slices of their own: the compiler then knows that it may take many lanes at once
+        r1, b1 = row[s : s + lanes], bias[s : s + lanes]
+        r2, b2 = row[s + lanes : s + 2 * lanes], bias[s + lanes : s + 2 * lanes]
+        r3, b3 = row[s + 2 * lanes : s + 3 * lanes], bias[s + 2 * lanes : s + 3 * lanes]
+        r4, b4 = row[s + 3 * lanes : s + 4 * lanes], bias[s + 3 * lanes : s + 4 * lanes]
         for g in range(lanes):
-            one = row[s + g] + bias[s + g]
-            two = row[s + lanes + g] + bias[s + lanes + g]
-            one = one if one > two else two
-            three = row[s + 2 * lanes + g] + bias[s + 2 * lanes + g]
-            last = row[s + 3 * lanes + g] + bias[s + 3 * lanes + g]
-            three = three if three > last else last
-            one = one if one > three else three
-            tops[g] = one if one > tops[g] else tops[g]
+            a, b, c, d, top = r1[g] + b1[g], r2[g] + b2[g], r3[g] + b3[g], r4[g] + b4[g], tops[g]
+            a = a if a > b else b
+            c = c if c > d else d
+            a = a if a > c else c
+            tops[g] = a if a > top else top
     for s in range(four, row.size, lanes):
-        for g in range(min(lanes, row.size - s)):
-            value = row[s + g] + bias[s + g]
-            tops[g] = value if value > tops[g] else tops[g]
+        r1, b1 = row[s : min(s + lanes, row.size)], bias[s : min(s + lanes, row.size)]
+        for g in range(r1.size):
+            a, top = r1[g] + b1[g], tops[g]
+            tops[g] = a if a > top else top
 
 
 @njit(nogil=True, fastmath=_FAST, cache=True)
@@ -141,7 +144,7 @@ def above_rows(
     out_index: Array,
     out_value: Array,
 ) -> int:  # pragma: no cover - compiled
-    """Collect the positive entries of ``pre + bias`` above the thresholds, row after row.
+    """Collect the entries of ``pre + bias`` above the thresholds, row after row.
 
     Returns the number of entries found, which may exceed the room in ``out_index``; those beyond
     it are only counted.
@@ -153,16 +156,16 @@ def above_rows(
         before = found
         for start in range(0, latents, 64):
             end = min(start + 64, latents)
-            hits = 0
-            for j in range(start, end):
-                value = pre_RN[r, j] + bias_N[j]
-                hits += np.int32(value > max(threshold_N[j], np.float32(0)))
+            row, bias, least = pre_RN[r, start:end], bias_N[start:end], threshold_N[start:end]
+            hits = np.int32(0)
+            for j in range(row.size):
+                hits += np.int32(row[j] + bias[j] > least[j])
             if hits:
-                for j in range(start, end):
-                    value = pre_RN[r, j] + bias_N[j]
-                    if value > max(threshold_N[j], np.float32(0)):
+                for j in range(row.size):
+                    value = row[j] + bias[j]
+                    if value > least[j]:
                         if found < room:
-                            out_index[found] = j
+                            out_index[found] = start + j
                             out_value[found] = value
                         found += 1
         out_count_R[r] = found - before

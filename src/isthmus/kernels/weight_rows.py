@@ -21,7 +21,7 @@ _FAST = {"reassoc", "contract", "nsz"}
 
 @njit(nogil=True, cache=True)
 def hits_by_latent(indices: Array, starts_N1: Array, order: Array) -> None:  # pragma: no cover
-    """Counting sort: ``order[starts[n]:starts[n + 1]]`` are the entries of latent n, in order."""
+    """Sort entries by latent: those of n are ``order[starts[n]:starts[n + 1]]``, in order."""
     starts_N1[:] = 0
     for h in range(indices.size):
         starts_N1[indices[h] + 1] += 1
@@ -177,6 +177,8 @@ def _step(
     """Adam on one latent's rows: the decoder's stays on the unit sphere."""
     mean_e, square_e, mean_d, square_d = moments
     rate, beta1, beta2, correction, epsilon = knobs[0], knobs[1], knobs[2], knobs[3], knobs[4]
+    for i in range(encoder_gradient_D.size):
+        encoder_ND[n, i] *= knobs[5]
     _adam_row(
         encoder_ND[n],
         encoder_gradient_D,
@@ -217,7 +219,7 @@ def adam_rows(
     """Take Adam's step on latents ``begin`` to ``end``, given their gradients.
 
     ``knobs``: rate over the first moment's bias correction, beta1, beta2, one over the root of
-    the second moment's bias correction, epsilon; float32.
+    the second moment's bias correction, epsilon, what the encoder shrinks by; float32.
     """
     for n in range(begin, end):
         _step(

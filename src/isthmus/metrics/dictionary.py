@@ -137,13 +137,14 @@ class DictionarySums:
                 why=f"{self._mean.size} and {inputs.shape[1]} elements",
             )
         mean = np.broadcast_to(self._mean, inputs.shape[1])
-        length, other = np.linalg.norm(inputs, axis=1), np.linalg.norm(outputs, axis=1)
-        along = np.einsum("nd,nd->n", inputs, outputs)
+        squares = _dots(outputs, outputs)
+        length, other = np.sqrt(_dots(inputs, inputs)), np.sqrt(squares)
+        along = _dots(inputs, outputs)
         return {
-            "error": np.linalg.norm(outputs - inputs, axis=1) ** 2,
-            "total": np.linalg.norm(inputs - mean, axis=1) ** 2,
+            "error": _dots(outputs - inputs, outputs - inputs),
+            "total": _dots(inputs - mean, inputs - mean),
             "along": along,
-            "squares": other**2,
+            "squares": squares,
             "length": length,
             "other": other,
             "cosine": _ratio(along, length * other),
@@ -205,6 +206,10 @@ class DictionarySums:
         )
         low, high = (value + end - found.value for end in (found.low, found.high))
         return BootstrapInterval(value, low, high, confidence, found.samples)
+
+
+def _dots(a: Floats, b: Floats) -> Floats:
+    return np.asarray(np.einsum("nd,nd->n", a, b))
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:

@@ -90,13 +90,11 @@ def checked(
     1 of the 3 rows is an exact copy of an earlier one.
     The vectors are not normalised: their lengths run from 3 to 5.
     """
-    sums, bad = _Sums(source.dim, seed), 0
-    first_bad: tuple[int, Floats] | None = None
+    sums, bad, first_bad = _Sums(source.dim, seed), 0, None
     for numbers, values in _chunks(source, sample_rows, seed):
         wrong = rows_with_bad_values(values)
         if len(wrong):
-            if first_bad is None:
-                first_bad = int(numbers[wrong[0]]), values[wrong[0]].copy()
+            first_bad = first_bad or (int(numbers[wrong[0]]), values[wrong[0]].copy())
             bad += len(wrong)
             values = np.delete(values, wrong, axis=0)
         sums.add(values)

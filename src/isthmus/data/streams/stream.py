@@ -5,16 +5,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from isthmus.data.guards import check_size
-from isthmus.data.options import default_limit
 from isthmus.data.streams.feed import Direct, Feed, Kept, Loading, Part, Ranks
 from isthmus.data.streams.held import chosen_rows, held_out_count
 from isthmus.data.streams.order import Buffer, Plan, rank_share, seeded
 from isthmus.data.streams.prefetch import prefetched
+from isthmus.data.streams.sizes import sizes_for
 from isthmus.data.streams.source import (
     Floats,
     Ints,
@@ -25,9 +23,6 @@ from isthmus.data.streams.source import (
 from isthmus.errors import ConfigError, DataError
 
 __all__ = ["VectorStream"]
-
-_BUFFER_BYTES, _INDEX_BYTES = 1 << 28, 64
-_BLOCKS, _LEAST_BLOCKS = 512, 128
 
 
 class VectorStream:
@@ -50,6 +45,8 @@ class VectorStream:
         Seed of the order and of the held-out rows, 0 or more.
     held_out
         Rows never trained on: a share below 1, or a number.
+    split_seed
+        Seed of the held-out rows, for trainings of several seeds that share them. None: ``seed``.
     block_rows
         Consecutive rows that are read together. None: 256 KiB of them, or less where
         ``buffer_rows`` is small, so that at least 128 blocks are mixed.
@@ -60,8 +57,8 @@ class VectorStream:
         This process's number, and how many there are. Each reads every block of a file, and
         keeps its own rows.
     drop_bad
-        Leave rows with NaN or infinite values out of their batches, which are then shorter, and
-        count them in :attr:`dropped`, instead of refusing them.
+        Leave rows with NaN or infinite values out of their batches, which are then shorter (and
+        may be empty), and count them in :attr:`dropped`, instead of refusing them.
     prefetch
         Batches made ahead by a thread; 0: none, no thread.
 
@@ -93,6 +90,7 @@ class VectorStream:
         seed: int,
         *,
         held_out: float = 0,
+        split_seed: int | None = None,
         block_rows: int | None = None,
         buffer_rows: int | None = None,
         rank: int = 0,
@@ -111,10 +109,11 @@ class VectorStream:
         self.drop_bad, self.prefetch = drop_bad, prefetch
         self.dropped = 0
         """Rows left out of the batches handed out since the last start of an epoch."""
-        self._sizes = _sizes(source, block_rows, buffer_rows)
+        self._sizes = sizes_for(source, block_rows, buffer_rows)
         count = held_out_count(source.rows, held_out)
         pieces = None if self._sizes.whole else source.pieces
-        self._held = chosen_rows(source.rows, count, seeded(seed), pieces)
+        drawn = seeded(seed if split_seed is None else split_seed)
+        self._held = chosen_rows(source.rows, count, drawn, pieces)
         half = source.rows if self._sizes.whole else self._sizes.buffer // 2
         self._plan = Plan.of(self._sizes.edges, half, self._held, seed)
         self._ranks = Ranks(self._plan.rows, batch_size, rank, world)
@@ -181,9 +180,12 @@ class VectorStream:
         Parameters
         ----------
         batch_size
-            Rows a batch; None: that of the stream.
+            Rows a batch, at least 1; None: that of the stream.
         """
-        return prefetched(lambda: self._held_batches(batch_size or self.batch_size), self.prefetch)
+        size = self.batch_size if batch_size is None else batch_size
+        if size < 1:
+            raise ConfigError("the batch size must be at least 1", where=f"batch_size={size}")
+        return prefetched(lambda: self._held_batches(size), self.prefetch)
 
     def held_out_numbers(self) -> Ints:
         """Return the row numbers in the source of the held-out rows, ascending."""
@@ -292,58 +294,6 @@ class VectorStream:
         if not self.drop_bad:
             raise bad_value(self.source, int(numbers[bad[0]]), values[bad[0]])
         return np.delete(values, bad, axis=0), len(bad)
-
-
-@dataclass(frozen=True, eq=False)
-class _Sizes:
-    """How a source is cut."""
-
-    block: int
-    """Rows of a block, where rows are free."""
-    buffer: int
-    """Rows in memory at most."""
-    whole: bool
-    """Whether all rows are one block and one buffer."""
-    edges: Ints
-    """First row of each block, and the number of rows at the end."""
-
-
-def _sizes(source: VectorSource, block_rows: int | None, buffer_rows: int | None) -> _Sizes:
-    """Decide blocks and buffers, and refuse what can't work."""
-    for name, given in (("block_rows", block_rows), ("buffer_rows", buffer_rows)):
-        if given is not None and given < 1:
-            raise ConfigError(f"{name} must be at least 1", where=f"{name}={given}")
-    usual = max(2, _BUFFER_BYTES // (4 * source.dim + _INDEX_BYTES))
-    buffer = usual if buffer_rows is None else buffer_rows
-    fitting = max(1, min(usual // 2 // _BLOCKS, buffer // 2 // _LEAST_BLOCKS))
-    block = fitting if block_rows is None else block_rows
-    whole = source.rows <= buffer
-    if whole:
-        edges = np.array([0, source.rows])
-    elif source.pieces is None:
-        edges = np.append(np.arange(0, source.rows, block), source.rows)
-    else:  # neighbouring small pieces become one block
-        first = np.unique(source.pieces // block, return_index=True)[1]
-        edges = np.append(source.pieces[first], source.rows)
-    largest = int(np.diff(edges).max())
-    if not whole and 4 * largest > buffer:
-        if buffer_rows is not None:
-            raise ConfigError(
-                "the buffer is too small to mix blocks",
-                where=f"buffer_rows={buffer_rows:,}, with blocks of up to {largest:,} rows",
-                why="half of it must hold at least two blocks"
-                + ("" if source.pieces is None else ", which are row groups here"),
-                fix=f"choose at least {4 * largest:,}, or smaller blocks",
-            )
-        buffer = 4 * largest
-    if not source.in_memory:
-        check_size(
-            4 * source.dim * min(buffer, source.rows),
-            default_limit(),
-            where=source.describe(),
-            what="the shuffle buffer",
-        )
-    return _Sizes(block, buffer, whole, edges)
 
 
 def _check_settings(batch_size: int, seed: int, rank: int, world: int, prefetch: int) -> None:

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from isthmus.bottlenecks import BatchTopK, Matryoshka
 from isthmus.kernels.code import SparseCode
-from isthmus.kernels.rules import Above, Levels, Rule, RowTopK
+from isthmus.kernels.rules import Above, Levels, RowTopK, Rule
 from isthmus.kernels.rules import BatchTopK as BatchRule
-from isthmus.models.dictionary.objective import Objective
+from isthmus.models.dictionary.objective import Objective, chosen_k
 
 __all__ = ["BatchTopKObjective", "MatryoshkaObjective"]
 
@@ -35,12 +35,12 @@ class BatchTopKObjective(Objective):
 
     def rule(self, k: int | None = None) -> Rule:
         """Say which latents are active while training."""
-        return BatchRule(k or self.k)
+        return BatchRule(chosen_k(k, self.k, self.latent))
 
     def inference(self, k: int | None = None) -> Rule:
         """Say which latents are active: those above the threshold, or each sample's k largest."""
         if k is not None:
-            return RowTopK(min(k, self.latent))
+            return RowTopK(chosen_k(k, self.k, self.latent))
         return Above(np.full(self.latent, float(self.threshold), np.float32))
 
     def codes(self, pre_BN: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from isthmus.bottlenecks import Contrastive
 from isthmus.kernels.rules import RowTopK, Rule
-from isthmus.models.dictionary.objective import Charge, Objective, fvu_terms
+from isthmus.models.dictionary.objective import Charge, Objective, chosen_k, fvu_terms
 
 if TYPE_CHECKING:
     from isthmus.models.dictionary.model import SparseDictionary
@@ -48,7 +48,7 @@ class ContrastiveObjective(Objective):
 
     def inference(self, k: int | None = None) -> Rule:
         """Say which latents are active: the k largest."""
-        return RowTopK(min(k or self.k, self.latent))
+        return RowTopK(chosen_k(k, self.k, self.latent))
 
     def codes(self, pre_BN: Tensor, k: int | None = None) -> Tensor:
         """Return the dense codes, with ``k`` in place of the setting."""
@@ -68,8 +68,10 @@ class ContrastiveObjective(Objective):
         more = self.codes(pre, 4 * self.k)
         penalty = fvu_terms(x_BD, model.decoded(more), variance) / 8
         if self.config.weight:
-            one, two = (self.codes(model.preactivations(self._view(x_BD, model, generator)))
-                        for _ in range(2))
+            one, two = (
+                self.codes(model.preactivations(self._view(x_BD, model, generator)))
+                for _ in range(2)
+            )
             penalty = penalty + self.config.weight * info_nce(one, two, self.config.temperature)
         return Charge(fvu_terms(x_BD, model.decoded(a), variance), penalty, a)
 

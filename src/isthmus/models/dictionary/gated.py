@@ -51,6 +51,10 @@ class GatedObjective(Objective):
         magnitude = (self.log_gain.exp() * product + self.magnitude_bias).relu()
         return magnitude * (pre_BN > 0)
 
+    def encoded(self, model: SparseDictionary, x_BD: Tensor) -> Tensor:
+        """Return the dense codes of prepared inputs."""
+        return self.codes(model.preactivations(x_BD), model.bias)
+
     def loss(
         self,
         model: SparseDictionary,

@@ -15,6 +15,7 @@ from isthmus.bottlenecks import Bottleneck
 from isthmus.errors import ConfigError, DataError
 from isthmus.kernels.code import SparseCode
 from isthmus.kernels.rules import Weights
+from isthmus.models.dictionary.objective import chosen_k, fixed_k
 from isthmus.models.dictionary.registry import objective_for
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class SparseDictionary(nn.Module):
     def forward(self, x_BD: Tensor) -> Tensor:
         """Return the reconstruction (B, D), differentiable: all that modules around it need."""
         x, undo = self.prepared(x_BD)
-        return undo(self.decoded(self.objective.codes(self.preactivations(x))))
+        return undo(self.decoded(self.objective.encoded(self, x)))
 
     def prepared(self, x_BD: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Normalise each sample, and return what undoes it."""
@@ -155,7 +156,7 @@ class SparseDictionary(nn.Module):
             Samples (B, D).
         k
             Active latents a sample, in place of the bottleneck's own number (TopK, BatchTopK,
-            Matryoshka, any-k and contrastive dictionaries).
+            Matryoshka, any-k and contrastive dictionaries), or of that of ``refine``.
         refine
             Settings of refined encoding (:class:`~isthmus.kernels.pursuit.Pursuit`): a matching
             pursuit among candidates picks and fits the activations. Reconstructs much better;
@@ -180,7 +181,8 @@ class SparseDictionary(nn.Module):
         """
         given = x
         values = self._checked(x)
-        if self.objective.always_dense:
+        if self.objective.always_dense and refine is None:
+            fixed_k(type(self.bottleneck).__name__, k)
             return self._dense_codes(values, given)
         code = self._encoded(values, k, refine, threads)
         if isinstance(given, Tensor):
@@ -197,6 +199,7 @@ class SparseDictionary(nn.Module):
         DataError
             If the codes have another width.
         """
+        codes = codes if hasattr(codes, "shape") else np.asarray(codes)
         if len(codes.shape) != 2 or codes.shape[1] != self.latent:
             raise DataError(
                 f"codes of shape {tuple(codes.shape)} don't fit a dictionary of {self.latent} "
@@ -228,7 +231,8 @@ class SparseDictionary(nn.Module):
 
     def _checked(self, x: Array | Tensor) -> Array:
         """Return samples as float32 rows, refusing what can't be encoded."""
-        values = x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+        # not every type of torch's is one of NumPy's: bfloat16 is none
+        values = x.detach().cpu().float().numpy() if isinstance(x, Tensor) else np.asarray(x)
         if values.ndim != 2 or values.shape[1] != self.dim:
             raise DataError(
                 f"samples of shape {values.shape} don't fit a dictionary of width {self.dim}",
@@ -236,7 +240,8 @@ class SparseDictionary(nn.Module):
             )
         if values.dtype.kind not in "fiub":
             raise DataError(f"samples must be numbers, not {values.dtype}")
-        values = np.ascontiguousarray(values, np.float32)
+        with np.errstate(over="ignore"):  # too large for float32 is infinite, and refused below
+            values = np.ascontiguousarray(values, np.float32)
         for start in range(0, len(values), _ROWS):
             part = values[start : start + _ROWS]
             if not np.isfinite(part).all():
@@ -254,8 +259,9 @@ class SparseDictionary(nn.Module):
         kernels = _kernels(threads)
         try:
             parts = []
-            encoder = None
+            encoder, own_k = None, None
             if refine is not None:
+                own_k = None if k is None else chosen_k(k, refine.k, self.latent)
                 from isthmus.kernels.pursuit import PursuitEncoder
 
                 encoder = PursuitEncoder(
@@ -264,7 +270,7 @@ class SparseDictionary(nn.Module):
             for start in range(0, max(1, len(values)), _ROWS):
                 x = self._prepared_array(values[start : start + _ROWS])
                 if encoder is not None:
-                    parts.append(encoder.encode(x))
+                    parts.append(encoder.encode(x, k_B=own_k))
                     continue
                 code = kernels.select(x - weights.pre_bias_D, weights, self.objective.inference(k))
                 parts.append(self.objective.values(code, weights))
@@ -286,7 +292,7 @@ class SparseDictionary(nn.Module):
     @torch.no_grad()
     def _dense_codes(self, values: Array, given: Array | Tensor) -> Any:
         x, _ = self.prepared(torch.from_numpy(values).to(self.device))
-        codes = self.objective.codes(self.preactivations(x))
+        codes = self.objective.encoded(self, x)
         return codes if isinstance(given, Tensor) else codes.cpu().numpy()
 
     def _decoded_tensor(self, codes: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from isthmus.kernels.rules import Levels, Rule, Weights
 if TYPE_CHECKING:
     from isthmus.models.dictionary.model import SparseDictionary
 
-__all__ = ["Charge", "Objective", "fvu_terms"]
+__all__ = ["Charge", "Objective", "chosen_k", "fixed_k", "fvu_terms"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,10 @@ class Objective(nn.Module):
         """Return the dense codes (B, N) of inference, differentiable."""
         raise ConfigError(f"{type(self).__name__} defines no codes")
 
+    def encoded(self, model: SparseDictionary, x_BD: Tensor) -> Tensor:
+        """Return the dense codes (B, N) of prepared inputs, differentiable."""
+        return self.codes(model.preactivations(x_BD))
+
     def loss(
         self,
         model: SparseDictionary,
@@ -121,3 +125,17 @@ def fixed_k(name: str, k: int | None) -> None:
         raise ConfigError(
             f"a {name} dictionary has no k to choose", fix="leave k out, or use refined encoding"
         )
+
+
+def chosen_k(k: int | None, own: int, latents: int) -> int:
+    """Return the k that was asked for, or the bottleneck's own.
+
+    Raises
+    ------
+    ConfigError
+        If there are not so many latents.
+    """
+    k = own if k is None else k
+    if not 1 <= k <= latents:
+        raise ConfigError(f"k must lie between 1 and the {latents} latents, not {k}")
+    return k

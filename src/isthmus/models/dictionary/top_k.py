@@ -6,9 +6,8 @@ import torch
 from torch import Tensor
 
 from isthmus.bottlenecks import AnyK, TopK
-from isthmus.errors import ConfigError
 from isthmus.kernels.rules import Levels, RowTopK, Rule
-from isthmus.models.dictionary.objective import Objective
+from isthmus.models.dictionary.objective import Objective, chosen_k
 
 __all__ = ["AnyKObjective", "TopKObjective"]
 
@@ -28,7 +27,7 @@ class TopKObjective(Objective):
 
     def rule(self, k: int | None = None) -> Rule:
         """Say which latents are active."""
-        return RowTopK(_allowed(k or self.k, self.latent))
+        return RowTopK(chosen_k(k, self.k, self.latent))
 
     def inference(self, k: int | None = None) -> Rule:
         """Say which latents are active."""
@@ -51,6 +50,14 @@ class AnyKObjective(TopKObjective):
         super().__init__(config)
         self._levels = Levels(config.ends, config.weights, by_rank=True)
 
+    def rule(self, k: int | None = None) -> Rule:
+        """Say which latents are active: no more than the last level holds."""
+        return RowTopK(min(chosen_k(k, self.k, self.latent), self.k))
+
+    def inference(self, k: int | None = None) -> Rule:
+        """Say which latents are active."""
+        return RowTopK(chosen_k(k, self.k, self.latent))
+
     def levels(self) -> Levels:
         """Say which partial sums count."""
         return self._levels
@@ -58,9 +65,3 @@ class AnyKObjective(TopKObjective):
     def describe(self) -> list[str]:
         """Say what it is good for."""
         return [f"encode with any k up to {self.k}: encode(x, k=...)"]
-
-
-def _allowed(k: int, latents: int) -> int:
-    if not 1 <= k <= latents:
-        raise ConfigError(f"k must lie between 1 and the {latents} latents, not {k}")
-    return k

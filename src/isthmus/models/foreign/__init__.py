@@ -7,7 +7,11 @@ library would; ``export_saelens`` and ``export_sentence_transformers`` go the ot
 """
 
 from isthmus.models.foreign.dictionaries import from_dictionary, to_dictionary
-from isthmus.models.foreign.exporting import export_saelens, export_sentence_transformers
+from isthmus.models.foreign.exporting import (
+    Exported,
+    export_saelens,
+    export_sentence_transformers,
+)
 from isthmus.models.foreign.importing import LAYOUTS, detect, read
 from isthmus.models.foreign.layout import Layout
 from isthmus.models.foreign.record import Imported, Source
@@ -15,6 +19,7 @@ from isthmus.models.foreign.scoring import reconstructed, reconstruction_of
 
 __all__ = [
     "LAYOUTS",
+    "Exported",
     "Imported",
     "Layout",
     "Source",

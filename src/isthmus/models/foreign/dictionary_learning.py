@@ -108,8 +108,7 @@ def _jumprelu(weights: Weights, source: Source, trainer: Settings) -> Imported:
 def _gated(weights: Weights, source: Source, trainer: Settings) -> Imported:
     weights.only(*_LINEAR, "decoder_bias", "r_mag", "gate_bias", "mag_bias")
     model = _by_layers(weights, source, "decoder_bias", None)
-    with np.errstate(over="ignore"):
-        factor = np.exp(weights.take("r_mag", model.latents))
+    factor = np.exp(weights.take("r_mag", model.latents))
     magnitude, gate = (weights.take(name, model.latents) for name in ("mag_bias", "gate_bias"))
     return replace(
         model,

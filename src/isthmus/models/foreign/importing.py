@@ -5,6 +5,8 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
+
 from isthmus.data.options import default_limit
 from isthmus.errors import ConfigError, DataError, MissingDataError
 from isthmus.models.foreign.dictionary_learning import DictionaryLearning
@@ -84,7 +86,9 @@ def read(
     if chosen is None or found is None:
         raise _unknown(place, chosen)
     options = ReadOptions(default_limit() if limit is None else limit, allow_pt)
-    return chosen.read(found, options)
+    # what overflows is refused by the record, which takes finite numbers only
+    with np.errstate(all="ignore"):
+        return chosen.read(found, options)
 
 
 def _named(name: str) -> Layout:

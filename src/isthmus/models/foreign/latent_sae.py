@@ -54,8 +54,7 @@ def _abstopk(model: Imported, settings: Settings, weights: Weights) -> Imported:
 def _jumprelu(model: Imported, settings: Settings, weights: Weights) -> Imported:
     """Keep what exceeds the thresholds, up to a limit: 4 k in versions without a setting for it."""
     weights.only(*_BASE, "log_threshold")
-    with np.errstate(over="ignore"):
-        threshold = np.exp(weights.take("log_threshold", model.latents).astype(np.float64))
+    threshold = np.exp(weights.wide("log_threshold", model.latents))
     most = settings.integer("jumprelu_max_active", 4 * (model.k or 0))
     model = replace(model, kind="jumprelu", k=None, threshold_N=folding.non_negative(threshold))
     if most >= model.latents:

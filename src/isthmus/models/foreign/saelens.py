@@ -66,8 +66,7 @@ def _k(parts: _Parts) -> int:
 def _jumprelu(parts: _Parts) -> Imported:
     parts.weights.only(*_BASE, "b_enc", "threshold", "log_threshold")
     if parts.weights.has("log_threshold") and not parts.weights.has("threshold"):
-        with np.errstate(over="ignore"):
-            threshold = np.exp(parts.vector("log_threshold").astype(np.float64))
+        threshold = np.exp(parts.vector("log_threshold").astype(np.float64))
     else:
         threshold = parts.vector("threshold").astype(np.float64)
     return replace(
@@ -100,8 +99,7 @@ def _batchtopk(parts: _Parts) -> Imported:
 
 def _gated(parts: _Parts) -> Imported:
     parts.weights.only(*_BASE, "b_gate", "b_mag", "r_mag")
-    with np.errstate(over="ignore"):
-        factor = np.exp(parts.vector("r_mag"))
+    factor = np.exp(parts.vector("r_mag"))
     magnitude = parts.vector("b_mag")
     return replace(
         parts.base,

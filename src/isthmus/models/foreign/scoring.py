@@ -7,9 +7,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError
+from isthmus.kernels.code import SparseCode
 from isthmus.models.foreign.record import Floats, Imported, Kind
 
 if TYPE_CHECKING:
@@ -61,8 +63,6 @@ def reconstructed(
 
     Parameters, results and errors are those of :func:`reconstruction_of`.
     """
-    from scipy.sparse import csr_array
-
     if x_BD.ndim != 2 or x_BD.shape[1] != imported.dim:
         raise DataError(
             f"the samples have the shape {x_BD.shape}; this dictionary reads vectors of "
@@ -84,7 +84,7 @@ def reconstructed(
         normal, mean, scale = _NORMALISERS[imported.normalise](block, imported.epsilon)
         pre: Floats = np.matmul(normal - imported.pre_bias_D, imported.encoder_ND.T)
         pre += imported.bias_N
-        codes = csr_array(_CHOICES[imported.kind](pre, imported))
+        codes = _CHOICES[imported.kind](pre, imported).csr()
         yield (codes @ imported.decoder_ND + imported.pre_bias_D) * scale + mean, codes
 
 
@@ -109,38 +109,48 @@ def _divided(x_BD: Floats, by_B1: Floats) -> Floats:
     return np.divide(x_BD, by_B1, out=np.zeros_like(x_BD), where=by_B1 > 0)
 
 
-def _above(pre_BN: Floats, imported: Imported) -> Floats:
-    """Keep what exceeds the thresholds, and of that at most the k largest."""
+def _above(pre_BN: Floats, imported: Imported) -> SparseCode:
+    """Keep what exceeds the thresholds, and of that at most the k largest; writes on its input."""
     edge = np.float32(0) if imported.threshold_N is None else imported.threshold_N
-    kept = np.where(pre_BN > edge, pre_BN, np.float32(0))
-    return kept if imported.k is None else _largest(kept, kept, imported.k)
+    if imported.k is not None:
+        if imported.threshold_N is not None:
+            np.copyto(pre_BN, np.float32(0), where=pre_BN <= edge)
+        kept = _largest(pre_BN, imported.k)
+        values = np.take_along_axis(pre_BN, kept, axis=1)
+        return SparseCode.fixed(kept, np.maximum(values, 0), imported.latents)
+    active = pre_BN > edge
+    counts = np.cumsum(active.sum(axis=1))
+    rows, columns = np.nonzero(active)
+    indptr = np.concatenate([[0], counts]).astype(np.int64)
+    return SparseCode(indptr, columns.astype(np.int32), pre_BN[rows, columns], imported.latents)
 
 
-def _by_size(pre_BN: Floats, imported: Imported) -> Floats:
+def _by_size(pre_BN: Floats, imported: Imported) -> SparseCode:
     """Keep the k of largest magnitude, with their sign."""
-    return _largest(pre_BN, np.abs(pre_BN), imported.k or 0)
+    kept = _largest(np.abs(pre_BN), imported.k or 1)
+    return SparseCode.fixed(kept, np.take_along_axis(pre_BN, kept, axis=1), imported.latents)
 
 
-def _by_group(pre_BN: Floats, imported: Imported) -> Floats:
-    """Keep the largest of each of k groups of neighbours."""
-    groups = np.maximum(pre_BN, 0).reshape(len(pre_BN), imported.k or 1, -1)
-    return _largest(groups, groups, 1).reshape(pre_BN.shape)
+def _by_group(pre_BN: Floats, imported: Imported) -> SparseCode:
+    """Keep the largest of each of k groups of neighbours, if it is positive."""
+    groups = imported.k or 1
+    size = imported.latents // groups
+    best = pre_BN.reshape(len(pre_BN), groups, size).argmax(axis=2)
+    kept = (best + size * np.arange(groups)).astype(np.int32)
+    values = np.take_along_axis(pre_BN, kept, axis=1)
+    return SparseCode.fixed(kept, np.maximum(values, 0), imported.latents)
 
 
-def _largest(values: Floats, rank: Floats, k: int) -> Floats:
-    """Keep the k values of highest rank along the last axis; the others become 0."""
-    if k >= values.shape[-1]:
-        return values
-    chosen = np.argpartition(rank, -k, axis=-1)[..., -k:]
-    out = np.zeros_like(values)
-    np.put_along_axis(out, chosen, np.take_along_axis(values, chosen, -1), -1)
-    return out
+def _largest(rank_BN: Floats, k: int) -> NDArray[np.int32]:
+    """Return where the k largest of each row stand, (B, k), in no order."""
+    found = torch.from_numpy(rank_BN).topk(k, dim=1, sorted=False).indices
+    return found.numpy().astype(np.int32)
 
 
 _NORMALISERS: Mapping[str, Callable[[Floats, float], tuple[Floats, Any, Any]]] = MappingProxyType(
     {"none": _as_they_are, "layer": _by_layer, "unit": _by_norm}
 )
-_CHOICES: Mapping[Kind, Callable[[Floats, Imported], Floats]] = MappingProxyType(
+_CHOICES: Mapping[Kind, Callable[[Floats, Imported], SparseCode]] = MappingProxyType(
     {
         "relu": _above,
         "topk": _above,

@@ -60,8 +60,7 @@ class Weights:
         values = self.load(name)
         if values.dtype.kind not in "fiu":
             raise self._damaged(f"{name!r} holds {values.dtype}, which are no numbers")
-        with np.errstate(over="ignore"):
-            out = np.array(values, dtype=np.float32, order="C")
+        out = np.array(values, dtype=np.float32, order="C")
         if not np.isfinite(out).all():
             word = "NaN" if np.isnan(out).any() else "infinite"
             raise self._damaged(f"{name!r} holds {word} values in float32")

@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isthmus.kernels.cpu import CPUKernels
 from isthmus.models.dictionary import SparseDictionary
 from isthmus.training.dictionary.config import DictionaryTraining
-from isthmus.training.dictionary.engines import Orders, Report, auxiliary_k
+from isthmus.training.dictionary.engines import Noise, Orders, Report, auxiliary_k
 from isthmus.training.dictionary.together import Together
 
 __all__ = ["DenseEngine", "auxiliary_loss"]
@@ -48,10 +49,13 @@ class DenseEngine:
         self,
         model: SparseDictionary,
         config: DictionaryTraining,
+        kernels: CPUKernels,
         together: Together,
         generator: torch.Generator,
     ) -> None:
-        self.model, self.together, self.generator = model, together, generator
+        self.model, self.config, self.kernels = model, config, kernels
+        self.together, self.generator = together, generator
+        self.noise = Noise(config, model.dim)
         self.optimiser = torch.optim.Adam(
             model.parameters(),
             lr=config.lr,
@@ -63,7 +67,9 @@ class DenseEngine:
     def step(self, x_BD: Array, orders: Orders) -> Report:
         """Take one step."""
         model, objective = self.model, self.model.objective
-        x = torch.from_numpy(np.multiply(x_BD, np.float32(orders.factor))).to(model.device)
+        scaled = np.multiply(x_BD, np.float32(orders.factor))
+        self.noise.add_to(scaled, orders, self.kernels)
+        x = torch.from_numpy(scaled).to(model.device)
         for group in self.optimiser.param_groups:
             group["lr"] = orders.rate
         share = len(x) / orders.total
@@ -84,12 +90,12 @@ class DenseEngine:
         loss = share * torch.stack(list(parts.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        self._move()
+        self._move(orders.rate)
         fired = (charge.codes.detach() > 0).sum(0).cpu().numpy()
         return Report(fired, {name: share * float(p.detach()) for name, p in parts.items()})
 
     @torch.no_grad()
-    def _move(self) -> None:
+    def _move(self, rate: float) -> None:
         """Step, with decoder gradients that leave norms alone and rows of unit norm after."""
         model = self.model
         if self.together.world > 1:
@@ -99,9 +105,10 @@ class DenseEngine:
         rows = model.decoder
         if model.objective.unit_decoder and rows.grad is not None:
             rows.grad -= (rows.grad * rows).sum(1, keepdim=True) * rows
+        model.encoder.mul_(1 - rate * self.config.encoder_decay)
         self.optimiser.step()
         if model.objective.unit_decoder:
-            rows /= rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
+            rows.div_(rows.norm(dim=1, keepdim=True).clamp_min(1e-12))
 
     def state(self) -> dict[str, Tensor]:
         """Return Adam's moments and steps, and the generator's state."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -78,7 +79,7 @@ def auxiliary_k(dim: int) -> int:
     >>> auxiliary_k(384), auxiliary_k(768), auxiliary_k(1)
     (256, 512, 1)
     """
-    return max(1, 2 ** round(np.log2(max(1, dim / 2))))
+    return int(2 ** round(math.log2(max(2, dim) / 2)))
 
 
 class Noise:
@@ -144,7 +145,12 @@ class SparseEngine:
             add_up=self.together.add_up,
         )
         knobs = Knobs(
-            orders.rate, orders.number, self.config.beta1, self.config.beta2, self.config.eps
+            orders.rate,
+            orders.number,
+            self.config.beta1,
+            self.config.beta2,
+            self.config.eps,
+            self.config.encoder_decay,
         )
         if self.together.world == 1:
             kernels.step(found, weights, self.moments, knobs)

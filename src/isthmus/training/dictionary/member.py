@@ -23,8 +23,6 @@ from isthmus.training.dictionary.together import Together
 __all__ = ["Member", "Standing"]
 
 Array = NDArray[Any]
-_RATE_ROWS = 20_000  # that a firing rate is a running mean over
-_LOWERED = 5e-4  # what 1,024 rows take from the bias of a latent that fires too often
 
 
 @dataclass
@@ -74,7 +72,7 @@ class Member:
         self.engine: Engine = (
             SparseEngine(model, config, kernels, together)
             if model.objective.sparse and model.device.type == "cpu"
-            else DenseEngine(model, config, together, generator)
+            else DenseEngine(model, config, kernels, together, generator)
         )
 
     @property
@@ -95,7 +93,7 @@ class Member:
         objective = self.model.objective
         orders = Orders(
             rate=rate_at(number - 1, steps, self.config),
-            k=k_at(objective.k, number - 1, steps, self.config)
+            k=min(k_at(objective.k, number - 1, steps, self.config), self.model.latent)
             if objective.k and self.config.anneal_k != 1
             else None,
             dead=self.dead,
@@ -106,10 +104,12 @@ class Member:
             factor=1 / self.scale,
             first=first,
         )
-        held = np.flatnonzero(self.rate > self.config.max_rate)
+        # a code that is never zero has no firing rate to limit
+        limit = math.inf if objective.always_dense else self.config.max_rate
+        held = np.flatnonzero(self.rate > limit)
         bias = self.model.bias.detach()[held].clone()
         report = self.engine.step(self._prepared(x_BD), orders)
-        self._hold(held, bias, total)
+        self._hold(held, bias, max(0.1 * self.config.lr, 0.8 / steps))
         names = sorted(report.losses)
         sums = np.concatenate([report.fired_N, [report.losses[name] for name in names]])
         sums = self.together.add_up(sums.astype(np.float64))
@@ -118,8 +118,11 @@ class Member:
         if not math.isfinite(sum(losses.values())):
             self._diverged(number)
         self._note(fired, losses, total, len(orders.dead))
+        # a running mean over 20,000 rows, or over a fiftieth of a short training
+        window = min(20_000, max(8, steps / 50) * total)
+        self.rate += min(1.0, total / window) * (fired / total - self.rate)
 
-    def _hold(self, held: Array, bias: Tensor, rows: int) -> None:
+    def _hold(self, held: Array, bias: Tensor, speed: float) -> None:
         """Lower the bias of latents that fire too often, whatever the step did to it.
 
         Like the offsets that balance experts (Wang et al., arXiv:2408.15664), but in the bias
@@ -128,8 +131,7 @@ class Member:
         if not len(held):
             return
         with torch.no_grad():
-            lowered = torch.minimum(self.model.bias[held], bias) - _LOWERED * rows / 1024
-            self.model.bias[held] = lowered
+            self.model.bias[held] = torch.minimum(self.model.bias[held], bias) - speed
 
     def _prepared(self, x_BD: Array) -> Array:
         if self.model.normalise == "none":
@@ -140,7 +142,6 @@ class Member:
         self.seen += total
         self.last_fired[fired > 0] = self.seen
         self.fired += fired
-        self.rate += min(1.0, total / _RATE_ROWS) * (fired / total - self.rate)
         self.l0 += 0.1 * (float(fired.sum()) / total - self.l0)
         whole = losses.pop("whole", losses["distortion"])
         parts = losses | {"fvu": whole, "l0": float(fired.sum()) / total, "dead": dead}
@@ -204,7 +205,8 @@ class Member:
 
     def notes(self) -> list[str]:
         """Say what the history shows and a user should know."""
-        rows, found = self.at.rows, []
+        rows = self.at.rows
+        found: list[str] = []
         if not rows or "validation_fvu" not in rows[-1]:
             return found
         last, best = rows[-1], self.at.best_loss

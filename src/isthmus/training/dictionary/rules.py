@@ -16,7 +16,7 @@ def latents_for(rows: int, dim: int) -> int:
     Examples
     --------
     >>> latents_for(100_000, 384), latents_for(1_000, 384)
-    (3072, 64)
+    (3072, 48)
     """
     return max(16, min(8 * dim, rows // 16) // 16 * 16) if rows // 16 < 8 * dim else 8 * dim
 
@@ -42,7 +42,7 @@ def learning_rate(latents: int, steps: int) -> float:
     0.58th power of the steps.
     """
     law = 2e-4 / math.sqrt(latents / 2**14)
-    return law * min(max((100_000 / max(steps, 1)) ** 0.58, 1.0), 12.0)
+    return float(law * min(max((100_000 / max(steps, 1)) ** 0.58, 1.0), 12.0))
 
 
 def completed(

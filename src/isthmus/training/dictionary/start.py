@@ -28,13 +28,14 @@ def geometric_median(rows_BD: Array, steps: int = 100, tolerance: float = 1e-6) 
     array([1.])
     """
     rows = np.asarray(rows_BD, np.float64)
-    middle = rows.mean(0)
+    middle: Array = rows.mean(0)
     for _ in range(steps):
         distance = np.linalg.norm(rows - middle, axis=1)
         # a row that the estimate sits on would have infinite weight
-        weight = 1 / np.maximum(distance, 1e-12 + 1e-9 * distance.max())
+        least = 1e-12 + 1e-9 * float(distance.max())
+        weight = 1 / np.maximum(distance, least)
         moved = weight @ rows / weight.sum()
-        done = np.linalg.norm(moved - middle) <= tolerance * max(np.linalg.norm(moved), 1e-12)
+        done = np.linalg.norm(moved - middle) <= tolerance * max(float(np.linalg.norm(moved)), 1e-12)
         middle = moved
         if done:
             break
@@ -51,8 +52,10 @@ def started(model: SparseDictionary, sample_BD: Array, seed: int) -> float:
     Raises
     ------
     DataError
-        If all rows are the same.
+        If there are no rows, or all are the same.
     """
+    if not len(sample_BD):
+        raise DataError("there are no rows to learn from")
     sample = model.prepared(torch.from_numpy(np.ascontiguousarray(sample_BD, np.float32)))[0]
     rows = sample.numpy().astype(np.float64)
     scale = float(np.sqrt(np.square(rows - rows.mean(0)).sum(1).mean()))

@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Together:
-    """This process among those that share a training; alone by default."""
+    """One process among those that share a training; alone by default."""
 
     rank: int = 0
     """Number of this process, from 0."""
