@@ -43,7 +43,7 @@ def test_a_dense_step_is_adam_on_the_sphere(bottleneck):
     """Against torch's own Adam, the decoder's gradient projected by hand before, norms after."""
     x = mixtures(40, 9, seed=5)
     model, other = (SparseDictionary(9, bottleneck, seed=3) for _ in range(2))
-    one, two = (member(m, x, lr=0.01, decay=0.0) for m in (model, other))
+    one, _ = (member(m, x, lr=0.01, decay=0.0) for m in (model, other))
     scaled = torch.tensor(x) / np.float32(one.scale)
     adam = torch.optim.Adam(other.parameters(), 0.01, eps=6.25e-10)
     generator = torch.Generator().manual_seed(one.config.seed + 1)
@@ -62,7 +62,6 @@ def test_a_dense_step_is_adam_on_the_sphere(bottleneck):
                 rows /= rows.norm(dim=1, keepdim=True)
     for (name, found), wanted in zip(model.named_parameters(), other.parameters(), strict=True):
         assert torch.allclose(found, wanted, atol=2e-4), name
-    del two
 
 
 @pytest.mark.parametrize("bottleneck", DENSE, ids=repr)
@@ -111,22 +110,22 @@ def test_dead_latents_of_a_sample_are_the_power_of_two_next_to_half_the_width(di
     assert auxiliary_k(dim) == k
 
 
-def half_dead(bottleneck, revival, steps=160):
+def half_dead(bottleneck, revival, steps=240):
     """Train with half of the latents turned down so far that they are never chosen."""
     rows = mixtures(512, 16, directions=32, active=4)
     model = SparseDictionary(16, bottleneck, seed=1)
-    one = member(model, rows, lr=0.01, decay=0.2, revival=revival, dead_after=2.0)
-    low = torch.arange(16, 32)
+    recipe = {"lr": 0.02, "decay": 0.2, "dead_after": 2.0, "revival_rows": 1.0}
+    one = member(model, rows, revival=revival, **recipe)
     with torch.no_grad():
-        model.bias[low] = -0.3
-        model.encoder[low] *= 0.3
+        model.bias[16:] = -0.1
+        model.encoder[16:] *= 0.3
     draws = np.random.default_rng(0)
-    deaths = []
+    most = 0
     for number in range(1, steps + 1):
         one.step(rows[draws.integers(0, 512, 64)], number, steps)
-        deaths.append(len(one.dead))
+        most = max(most, int((one.dead >= 16).sum()))
     fires = (model.encode(rows / np.float32(one.scale)).toarray() > 0).mean(0)
-    return max(deaths[:60]), int((fires[16:] > 0).sum()), one
+    return most, int((fires[16:] > 0).sum()), one
 
 
 @pytest.mark.parametrize(
@@ -136,17 +135,17 @@ def half_dead(bottleneck, revival, steps=160):
 )
 def test_revival_brings_the_dead_back_and_nothing_else_does(bottleneck):
     dead, alive, _ = half_dead(bottleneck, 1 / 32)
-    assert dead >= 12
-    assert alive >= 12
+    assert dead >= 14
+    assert alive >= 14
     dead, alive, _ = half_dead(bottleneck, 0.0)
-    assert dead >= 12
+    assert dead >= 14
     assert alive <= 2
 
 
 def test_revival_brings_the_dead_of_a_dense_objective_back():
     dead, alive, _ = half_dead(Contrastive(32, 2, weight=0.0), 1 / 32)
-    assert dead >= 12
-    assert alive >= 12
+    assert dead >= 14
+    assert alive >= 14
 
 
 def test_what_revival_costs_stands_in_the_history_under_its_own_name():
@@ -207,27 +206,27 @@ def test_sparser_codes_give_a_latent_more_time():
 # --- the limit on firing rates --------------------------------------------------------------------
 
 
-def leaning(rows=4000, dim=16):
+def leaning(rows=3000, dim=16):
     """Vectors that all lean the same way by varying amounts, as embeddings do."""
     draws = np.random.default_rng(3)
     common = np.ones((1, dim)) / 4
-    strength = draws.uniform(0.5, 4, (rows, 1))
+    strength = draws.exponential(2.0, (rows, 1))
     return (strength * common + mixtures(rows, dim, 32, 4, offset=0.0)).astype(np.float32)
 
 
-@pytest.mark.parametrize("bottleneck", [TopK(64, 4), BatchTopK(64, 4)], ids=repr)
+@pytest.mark.parametrize("bottleneck", [TopK(32, 2), BatchTopK(32, 2)], ids=repr)
 def test_no_latent_fires_on_more_rows_than_allowed(bottleneck):
     rows = leaning()
     most = []
     for limit in (1.0, 0.2):
         model, left = fitted(
-            bottleneck, rows, batch_size=64, epochs=8, lr=0.005, noise=0.0, max_rate=limit
+            bottleneck, rows, epochs=6, lr=0.005, **(EXACT | {"max_rate": limit})
         )
         fires = (model.encode(rows).toarray() > 0).mean(0)
         most.append(float(fires.max()))
-        assert left.history["max_firing_rate"][-1] == pytest.approx(fires.max(), abs=0.1)
-    assert most[0] > 0.4
-    assert most[1] < 0.25
+        assert left.history["max_firing_rate"][-1] == pytest.approx(fires.max(), abs=0.05)
+    assert most[0] > 0.3
+    assert most[1] < 0.22
 
 
 def test_a_code_that_is_never_zero_is_not_held():
@@ -291,7 +290,7 @@ def test_noise_has_the_asked_size_and_no_mean():
     assert drawn.std() == pytest.approx(0.3 / dim**0.5, rel=0.05)
     assert np.abs(drawn.mean(0)).max() < 0.01 * 0.3
     together = np.corrcoef(drawn.T) - np.eye(dim)
-    assert np.abs(together).max() < 0.1
+    assert np.abs(together).max() < 0.15  # of 1,024 rows in the pool
     # rows of one batch are not all alike
     assert np.linalg.matrix_rank(drawn[:64]) == dim
 

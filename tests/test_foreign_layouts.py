@@ -111,6 +111,15 @@ def test_weights_worked_by_hand(tmp_path):
     np.testing.assert_allclose(codes.toarray(), [[2.5, 0]])
 
 
+def test_what_is_exactly_at_a_threshold_is_not_active(tmp_path):
+    eye, zeros = np.eye(2, dtype=np.float32), np.zeros(2, np.float32)
+    tensors = {"W_enc": eye, "W_dec": eye.copy(), "b_enc": zeros, "b_dec": zeros.copy()}
+    edge = {"threshold": np.array([0.5, 0.5], np.float32)}
+    write_saelens(tmp_path, tensors | edge, saelens_config("jumprelu", d_in=2, d_sae=2))
+    _, codes = foreign.reconstruction_of(foreign.read(tmp_path), np.array([[0.5, 0.75]]))
+    np.testing.assert_allclose(codes.toarray(), [[0, 0.75]])
+
+
 def test_latent_sae_keeps_what_is_exactly_at_the_threshold(tmp_path):
     tensors = {
         "encoder.weight": np.eye(2, dtype=np.float32),

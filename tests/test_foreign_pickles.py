@@ -118,7 +118,7 @@ def test_a_storage_that_claims_more_than_the_file_has_is_refused(pickled):
         lambda t: t | {"bias": torch.zeros(D + 1)},
         lambda t: t | {"more": torch.zeros(1)},
         lambda t: list(t.values()),
-        lambda t: t | {1: t["bias"]},
+        lambda t: t | {1: t["bias"], "more": t["bias"]},
         lambda t: t["bias"],
         lambda t: {},
         lambda t: t | {"bias": torch.quantize_per_tensor(torch.zeros(D), 1.0, 0, torch.qint8)},

@@ -96,7 +96,6 @@ def test_the_terms_are_there():
     assert set(losses) == {"distortion", "whole", "revival"}
 
 
-@pytest.mark.xfail(strict=True, reason="a single level's weight multiplies what is left")
 def test_a_single_level_of_any_weight_leaves_revival_as_it_is():
     """What is left to explain is the residual, not the residual times the level's weight."""
     problem = tools.problem(12, 5, 30)
@@ -202,7 +201,6 @@ def test_a_step_is_that_of_torch_adam():
         np.testing.assert_allclose(mine, leaf.detach().numpy(), rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.xfail(strict=True, reason="1 - 0.999 is taken in float32: 1.3e-5 too small")
 def test_the_moments_are_those_of_torch_adam():
     problem = tools.problem(50, 9, 120)
     ours, asked = tools.OnCPU(), tools.Asked(RowTopK(5))

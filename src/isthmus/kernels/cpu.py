@@ -130,7 +130,7 @@ class CPUKernels(Selecting):
             )
             if revival is None or not len(revival.dead):
                 return found
-            return revived(self, found, weights, revival, add_up)
+            return revived(self, found, weights, revival, add_up, partial=levels is not None)
 
     def _plain(
         self, inputs_BD: Array, code: SparseCode, weights: Weights, scale: float, total: int

@@ -33,16 +33,24 @@ def revived(
     weights: Weights,
     revival: Revival,
     add_up: Callable[[Array], Array],
+    *,
+    partial: bool = False,
 ) -> Backward:
-    """Append the dead latents' entries to what a batch asks of the weights."""
+    """Append the dead latents' entries to what a batch asks of the weights.
+
+    Parameters
+    ----------
+    add_up
+        Adds sums over the processes that share the batch.
+    partial
+        Whether the pulls are those of partial reconstructions, not the residual itself.
+    """
     from isthmus.kernels.code import SparseCode
     from isthmus.kernels.cpu import Backward
 
     dead = revival.dead
     inputs = np.ascontiguousarray(found.inputs_BD[revival.rows])
-    # the last level's residual is the whole one's; of a plain batch it is the only one
-    levels = len(found.pulls_PD) // len(found.inputs_BD)
-    if levels > 1:
+    if partial:
         code = found.code
         whole = kernels.decode(code, weights.decoder_ND, np.zeros_like(weights.pre_bias_D))
         error = inputs - whole[revival.rows]

@@ -123,21 +123,14 @@ def gradient_rows(
 
 @njit(nogil=True, fastmath=_FAST, cache=True)
 def _adam_row(
-    weight_D: Array,
-    gradient_D: Array,
-    mean_D: Array,
-    square_D: Array,
-    rate: np.float32,
-    beta1: np.float32,
-    beta2: np.float32,
-    correction: np.float32,
-    epsilon: np.float32,
+    weight_D: Array, gradient_D: Array, mean_D: Array, square_D: Array, knobs: Array
 ) -> None:  # pragma: no cover - compiled
-    one = np.float32(1)
+    rate, beta1, beta2, correction, epsilon = knobs[0], knobs[1], knobs[2], knobs[3], knobs[4]
+    new1, new2 = knobs[6], knobs[7]
     for i in range(weight_D.size):
         g = gradient_D[i]
-        m = beta1 * mean_D[i] + (one - beta1) * g
-        v = beta2 * square_D[i] + (one - beta2) * g * g
+        m = beta1 * mean_D[i] + new1 * g
+        v = beta2 * square_D[i] + new2 * g * g
         mean_D[i] = m
         square_D[i] = v
         weight_D[i] -= rate * m / (np.sqrt(v) * correction + epsilon)
@@ -176,32 +169,11 @@ def _step(
 ) -> None:  # pragma: no cover - compiled
     """Adam on one latent's rows: the decoder's stays on the unit sphere."""
     mean_e, square_e, mean_d, square_d = moments
-    rate, beta1, beta2, correction, epsilon = knobs[0], knobs[1], knobs[2], knobs[3], knobs[4]
     for i in range(encoder_gradient_D.size):
         encoder_ND[n, i] *= knobs[5]
-    _adam_row(
-        encoder_ND[n],
-        encoder_gradient_D,
-        mean_e[n],
-        square_e[n],
-        rate,
-        beta1,
-        beta2,
-        correction,
-        epsilon,
-    )
+    _adam_row(encoder_ND[n], encoder_gradient_D, mean_e[n], square_e[n], knobs)
     _without_parallel(decoder_gradient_D, decoder_ND[n])
-    _adam_row(
-        decoder_ND[n],
-        decoder_gradient_D,
-        mean_d[n],
-        square_d[n],
-        rate,
-        beta1,
-        beta2,
-        correction,
-        epsilon,
-    )
+    _adam_row(decoder_ND[n], decoder_gradient_D, mean_d[n], square_d[n], knobs)
     _to_unit_norm(decoder_ND[n])
 
 
@@ -219,7 +191,8 @@ def adam_rows(
     """Take Adam's step on latents ``begin`` to ``end``, given their gradients.
 
     ``knobs``: rate over the first moment's bias correction, beta1, beta2, one over the root of
-    the second moment's bias correction, epsilon, what the encoder shrinks by; float32.
+    the second moment's bias correction, epsilon, what the encoder shrinks by,
+    one minus beta1, one minus beta2; float32.
     """
     for n in range(begin, end):
         _step(
