@@ -11,6 +11,9 @@ best is kept beside it. ``x matmul`` is the time of a step over that of its enco
 alone at the best rate that torch reaches here (``dictionary_matmul.py``). The ratios of Isthmus are
 medians of the ratios round by round. A shape is D x N x k x batch.
 
+On a machine that has other work ``--threads 1 --clock cpu`` counts the process' own seconds, which
+come close to those of a quiet machine; with more threads they mean nothing, for idle ones spin.
+
 Each thread count runs in a process of its own on as many cores; with more than one, torch's workers
 are bound to a core each. What is printed is also written to ``results/dictionary_speed.json``.
 """
@@ -18,6 +21,7 @@ are bound to a core each. What is printed is also written to ``results/dictionar
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -32,6 +36,10 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SHAPES = "384x3072x32x4096,384x12288x32x4096"
+USUAL = (
+    *("isthmus", "isthmus-fast", "saelens", "dictionary_learning"),
+    *("sparsify", "sparsify-signum", "overcomplete", "naive"),
+)
 KINDS = ("train", "dead", "encode")
 # Those that treat dead latents apart; the others spend the same on them at all times, or nothing.
 REVIVE = ("isthmus", "isthmus-fast", "saelens", "dictionary_learning", "sparsify")
@@ -44,6 +52,9 @@ RIVALS = {
     ),
 }
 Speeds = dict[str, list[float]]
+PASSED = ("peers", "shapes", "repeats", "clock")
+Clock = Callable[[], float]
+CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 def machine() -> dict[str, Any]:
@@ -82,17 +93,19 @@ def bind(threads: int) -> None:
         os.sched_setaffinity(worker, {core})
 
 
-def rate(work: Callable[[int], Any], samples: int, seconds: float) -> float:
+def rate(work: Callable[[int], Any], samples: int, seconds: float, clock: Clock) -> float:
     """Return samples a second of calls that take at least ``seconds`` together."""
-    start = time.perf_counter()
+    start = clock()
     calls = 0
-    while not calls or time.perf_counter() - start < seconds:
+    while not calls or clock() - start < seconds:
         work(calls)
         calls += 1
-    return calls * samples / (time.perf_counter() - start)
+    return calls * samples / (clock() - start)
 
 
-def turns(shape: tuple[int, ...], names: list[str], repeats: int, until: float) -> dict[str, Any]:
+def turns(
+    shape: tuple[int, ...], names: list[str], repeats: int, until: float, clock: Clock
+) -> dict[str, Any]:
     """Let all candidates of one shape take turns; at least one round after the warm-up."""
     import torch
 
@@ -114,16 +127,19 @@ def turns(shape: tuple[int, ...], names: list[str], repeats: int, until: float) 
     speeds: dict[str, Speeds] = {kind: {} for kind in KINDS}
     product: dict[str, float] = {}
     for round_ in range(repeats + 1):
-        least = best(ways(batches[0], latents), 2)[2]
+        least = best(ways(batches[0], latents), clock)
         product = {way: min(took, product.get(way, took)) for way, took in least.items()}
+        timed = functools.partial(rate, samples=batch, seconds=0.3 if round_ else 0, clock=clock)
         for name, peer in made.items():
-            found = {"train": rate(lambda i, p=peer: p.step(batches[i % 4]), batch, 0.3)}
-            found["encode"] = rate(lambda i, p=peer: p.encode(batches[i % 4]), batch, 0.15)
+            found = {
+                "train": timed(lambda i, p=peer: p.step(batches[i % 4])),
+                "encode": timed(lambda i, p=peer: p.encode(batches[i % 4])),
+            }
             if name in dead:
                 lost = dead[name]
                 lost.step(batches[0])  # the first step of some sets the pre-bias
                 lost.retire(latents // 10, batches[0])
-                found["dead"] = rate(lambda i, p=lost: p.step(batches[i % 4]), batch, 0.3)
+                found["dead"] = timed(lambda i, p=lost: p.step(batches[i % 4]))
             if round_:  # the first round warms up
                 for kind, speed in found.items():
                     speeds[kind].setdefault(name, []).append(speed)
@@ -177,6 +193,7 @@ def show(result: dict[str, Any]) -> None:
     """Print what was measured of one shape with one thread count."""
     matmul = result["matmul"]
     print(f"\n{result['shape']}, {result['threads']} threads, {result['rounds']} rounds,", end=" ")
+    print(f"{result['clock']} clock,", end=" ")
     print(f"{result['data']}; samples/s. Matrix product: {matmul['milliseconds']} ms,", end=" ")
     print(f"{matmul['gflops'][matmul['way']]} GFLOP/s ({matmul['way']};", end=" ")
     print(f"linear: {matmul['gflops']['linear']})")
@@ -198,8 +215,9 @@ def child(args: argparse.Namespace) -> None:
     found = []
     for shape, cost in zip(shapes, costs, strict=True):
         until = time.perf_counter() + 60 * args.minutes * cost / sum(costs)
-        result = turns(shape, args.peers.split(","), args.repeats, until)
-        found.append(result | {"threads": threads})
+        names, clock = args.peers.split(","), CLOCKS[args.clock]
+        result = turns(shape, names, args.repeats, until, clock)
+        found.append(result | {"threads": threads, "clock": args.clock})
         show(found[-1])
     Path(args.child).write_text(json.dumps(found))
 
@@ -208,11 +226,12 @@ def main() -> None:
     from dictionary_peers import PEERS
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--peers", default=",".join(PEERS), help="names, with commas")
+    parser.add_argument("--peers", default=",".join(USUAL), help="of " + ", ".join(PEERS))
     parser.add_argument("--shapes", default=SHAPES, help="D x N x k x batch, with commas")
     parser.add_argument("--repeats", type=int, default=5, help="rounds at most")
     parser.add_argument("--threads", default="1,2", help="thread counts, with commas")
     parser.add_argument("--minutes", type=float, default=8.0, help="for everything, about")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--out", default=str(HERE / "results" / "dictionary_speed.json"))
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -226,7 +245,7 @@ def main() -> None:
         environment = os.environ | {"OMP_NUM_THREADS": count, "NUMBA_NUM_THREADS": count}
         with tempfile.TemporaryDirectory() as folder:
             own = [f"--threads={count}", f"--minutes={args.minutes / len(counts)}"]
-            own += [f"--{name}={getattr(args, name)}" for name in ("peers", "shapes", "repeats")]
+            own += [f"--{name}={getattr(args, name)}" for name in PASSED]
             own += [f"--child={folder}/found.json"]
             subprocess.run([sys.executable, __file__, *own], env=environment, check=True)
             whole["results"] += json.loads(Path(folder, "found.json").read_text())

@@ -16,10 +16,10 @@ from isthmus.data.keys import chosen_keys
 from isthmus.data.options import LoadOptions, Part, Raw
 from isthmus.errors import DataError
 
-__all__ = ["Safetensors"]
+__all__ = ["TENSOR_TYPES", "Safetensors", "TensorEntry", "entries_of", "mapped_tensor"]
 
 Array = NDArray[Any]
-_TYPES = {
+TENSOR_TYPES = {
     "BOOL": "?",
     "U8": "u1",
     "I8": "i1",
@@ -38,7 +38,7 @@ _MOST_HEADER, _MOST_AXES = 100_000_000, 16
 
 
 @dataclass(frozen=True)
-class _Tensor:
+class TensorEntry:
     """One entry of the header, checked."""
 
     kind: str
@@ -51,7 +51,7 @@ class _Tensor:
     @property
     def size(self) -> int:
         """Bytes of data."""
-        return math.prod(self.shape) * np.dtype(_TYPES[self.kind]).itemsize
+        return math.prod(self.shape) * np.dtype(TENSOR_TYPES[self.kind]).itemsize
 
 
 def _damaged(path: Path, why: str) -> DataError:
@@ -60,7 +60,7 @@ def _damaged(path: Path, why: str) -> DataError:
     )
 
 
-def _entries(path: Path) -> dict[str, _Tensor]:
+def entries_of(path: Path) -> dict[str, TensorEntry]:
     """Read the header, and check that the tensors fill the file exactly, without overlap."""
     size = path.stat().st_size
     with path.open("rb") as handle:
@@ -89,7 +89,7 @@ def _entries(path: Path) -> dict[str, _Tensor]:
     return tensors
 
 
-def _entry(path: Path, name: str, entry: Any, start: int) -> tuple[_Tensor, int]:
+def _entry(path: Path, name: str, entry: Any, start: int) -> tuple[TensorEntry, int]:
     """Check one entry of the header; return it and the byte behind its data."""
     try:
         kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
@@ -99,13 +99,13 @@ def _entry(path: Path, name: str, entry: Any, start: int) -> tuple[_Tensor, int]
         raise _damaged(path, f"the entry of tensor {name!r} is incomplete") from error
     if not whole or not isinstance(kind, str):
         raise _damaged(path, f"the entry of tensor {name!r} holds impossible numbers")
-    if kind not in _TYPES:
+    if kind not in TENSOR_TYPES:
         raise DataError(
             f"tensors of type {kind} can't be read as samples",
             where=f"{path}, {name}",
             fix="convert it to F32",
         )
-    tensor = _Tensor(kind, shape, start + begin)
+    tensor = TensorEntry(kind, shape, start + begin)
     if end - begin != tensor.size:
         raise _damaged(
             path,
@@ -114,11 +114,11 @@ def _entry(path: Path, name: str, entry: Any, start: int) -> tuple[_Tensor, int]
     return tensor, start + end
 
 
-def _mapped(path: Path, name: str, tensor: _Tensor, limit: int) -> Array:
+def mapped_tensor(path: Path, name: str, tensor: TensorEntry, limit: int) -> Array:
     """Map a tensor; bfloat16, which NumPy lacks, is widened to float32 in memory."""
     if tensor.size == 0:
-        return np.empty(tensor.shape, _TYPES[tensor.kind])
-    mapped = np.memmap(path, np.dtype(_TYPES[tensor.kind]), "r", tensor.begin, tensor.shape)
+        return np.empty(tensor.shape, TENSOR_TYPES[tensor.kind])
+    mapped = np.memmap(path, np.dtype(TENSOR_TYPES[tensor.kind]), "r", tensor.begin, tensor.shape)
     if tensor.kind != "BF16":
         return mapped
     check_size(2 * tensor.size, limit, where=f"{path}, {name}")
@@ -138,13 +138,15 @@ class Safetensors:
 
     def read(self, source: Path, options: LoadOptions) -> Raw:
         """Check the header, then map the tensors that are needed."""
-        tensors = _entries(source)
+        tensors = entries_of(source)
         shapes = {name: tensor.shape for name, tensor in tensors.items()}
         parts = {}
         for split, (key, label_key) in chosen_keys(shapes, options.key, str(source)).items():
             labels = None
             if label_key is not None:
-                labels = np.array(_mapped(source, label_key, tensors[label_key], options.limit))
-            values = _mapped(source, key, tensors[key], options.limit)
+                labels = np.array(
+                    mapped_tensor(source, label_key, tensors[label_key], options.limit)
+                )
+            values = mapped_tensor(source, key, tensors[key], options.limit)
             parts[split] = Part(values, labels, f"{source}, {key}")
         return Raw(source.stem, f"file {source}", parts, channels_first=True)

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.errors import ConfigError, IsthmusError
 from isthmus.files import write_json, write_text
-from isthmus.runs.groups import COMPARED, Group, GroupDifference, differences, grouped, units
-from isthmus.runs.rows import HEAD, METRICS, Row, aligned, row_of, without_nan
+from isthmus.runs.groups import (
+    COMPARED,
+    OF_DICTIONARIES,
+    Group,
+    GroupDifference,
+    differences,
+    grouped,
+    units,
+)
+from isthmus.runs.rows import HEAD, METRICS, AnyRun, Row, aligned, row_of, without_nan
 from isthmus.runs.run import Run, open_run
 
 if TYPE_CHECKING:
@@ -20,13 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "compare"]
 
 _SHOWN_METRICS = (
-    "mse", "pca_ratio", "knn_accuracy", "l0", "mean_activation", "dead_fraction", "hoyer", "nll",
-    "elbo", "active_units",
+    "mse", "pca_ratio", "fvu", "fvu_refined", "knn_accuracy", "l0", "mean_activation",
+    "dead_fraction", "max_firing_rate", "hoyer", "nll", "elbo", "active_units",
 )  # fmt: skip
-_SHOWN = (
-    "name", "split", "preset", "seed", "latent", "parameters", "epochs", "seconds",
-    *_SHOWN_METRICS,
-)  # fmt: skip
+_SHOWN = ("name", "split", "preset", "seed", "latent", "parameters", "epochs", "seconds")
 _FEW_PAIRS = 10
 
 
@@ -44,10 +49,21 @@ class Comparison:
     """Each pair of groups by metric; ``differs`` is None where one seed can't tell."""
     notes: tuple[str, ...]
     """What a reader must know before comparing."""
-    runs: tuple[Run, ...]
+    runs: tuple[AnyRun, ...]
     """The runs themselves, in the order in which they were given."""
     names: tuple[str, ...]
     """Their names, no two alike."""
+
+    @property
+    def has_dictionary(self) -> bool:
+        """Whether a sparse dictionary is among the runs."""
+        return not all(isinstance(run, Run) for run in self.runs)
+
+    @property
+    def _metrics(self) -> tuple[str, ...]:
+        """The metrics that the tables show."""
+        left_out = frozenset() if self.has_dictionary else OF_DICTIONARIES
+        return tuple(name for name in _SHOWN_METRICS if name not in left_out)
 
     @property
     def statements(self) -> tuple[str, ...]:
@@ -59,7 +75,9 @@ class Comparison:
         if all(pair.differs is None for pair in self.differences):
             return ("One seed each: no statement about differences.",)
         said: list[str] = []
-        judged = [pair for pair in self.differences if COMPARED[pair.metric]]
+        # with dictionaries the fvu says the same as the mse, whatever units runs are measured in
+        twice = "mse" if self.has_dictionary else ""
+        judged = [d for d in self.differences if COMPARED[d.metric] and d.metric != twice]
         for (metric, split), pairs in groupby(judged, lambda d: (d.metric, d.split)):
             told = [pair for pair in pairs if pair.differs is not None]
             # what is the same (no dead latents in either, say) needs no sentence
@@ -80,7 +98,7 @@ class Comparison:
     def text(self) -> str:
         """Return the table of runs, that of groups where there are several seeds, and sentences."""
         shown = [c for c in _SHOWN if c != "split" or len({r["split"] for r in self.rows}) > 1]
-        lines = aligned(self.rows, shown)
+        lines = aligned(self.rows, (*shown, *self._metrics))
         if any(len(group.seeds) > 1 for group in self.groups):
             lines += ["", "Over seeds (mean ± half of the 95 % interval):", *self._group_table()]
         for sentences in (self.statements, self.notes):
@@ -93,13 +111,13 @@ class Comparison:
         for group in self.groups:
             row: Row = {"name": group.name, "split": group.split if several else None}
             row["seeds"] = len(group.seeds)
-            for metric in _SHOWN_METRICS:
+            for metric in self._metrics:
                 found = group.interval(metric)
                 if found is not None:
                     half = "" if found.half is None else f" ± {found.half:.2g}"
                     row[metric] = f"{found.mean:.4g}{half}"
             table.append(row)
-        return aligned(table, ("name", "split", "seeds", *_SHOWN_METRICS))
+        return aligned(table, ("name", "split", "seeds", *self._metrics))
 
     def as_json(self) -> dict[str, Any]:
         """Return {"runs", "groups", "differences", "statements", "notes"} as JSON values."""
@@ -128,7 +146,28 @@ class Comparison:
             f"{group.name} ({group.split})" if several else group.name: group.values
             for group in self.groups
         }
-        return figures.comparison(bars, _measures(self.groups))
+        return figures.comparison(bars, _measures(self.groups, self.has_dictionary))
+
+    def fronts(self) -> list[tuple[str, Picture]]:
+        """Draw FVU against L0 and against the busiest latent's rate, where there are dictionaries.
+
+        Runs of one preset are a series; those that differ only in their seed are one point.
+        """
+        from isthmus import figures
+
+        if not self.has_dictionary:
+            return []
+        names = {run: group.name for group in self.groups for run in group.runs}
+        rows = [
+            {**row, "series": row["preset"], "label": names.get(row["name"], row["name"])}
+            for row in self.rows
+            if row["split"] == self.rows[0]["split"] and row["fvu"] is not None
+        ]
+        drawn = {
+            "fvu-l0": figures.fvu_against_l0,
+            "fvu-busiest": figures.fvu_against_max_rate,
+        }
+        return [(name, draw(rows)) for name, draw in drawn.items()] if rows else []
 
     def codes_picture(self, data: object | None = None, n: int = 2000) -> Picture:
         """Draw histograms, heat maps and firing rates of all runs' codes of the same samples.
@@ -150,14 +189,20 @@ class Comparison:
         """
         from isthmus import figures
 
-        shapes = {run.model.shape for run in self.runs}
+        runs = [run for run in self.runs if isinstance(run, Run)]
+        if len(runs) < len(self.runs):
+            raise ConfigError(
+                "the codes of sparse dictionaries are too wide to be drawn beside one another",
+                fix="look at each run's own figures",
+            )
+        shapes = {run.model.shape for run in runs}
         if len(shapes) > 1:
             raise ConfigError(
                 "these runs can't encode the same samples", why=f"their shapes are {sorted(shapes)}"
             )
         samples = self._samples(data, n)
         codes = {
-            name: run.model.encode(samples) for name, run in zip(self.names, self.runs, strict=True)
+            name: run.model.encode(samples) for name, run in zip(self.names, runs, strict=True)
         }
         return figures.compare_codes(codes)
 
@@ -172,7 +217,10 @@ class Comparison:
                 fix="say which samples to encode: codes_picture(data=...)",
             )
         else:
-            dataset = self.runs[0].dataset
+            first = self.runs[0]
+            if not isinstance(first, Run):  # pragma: no cover - codes_picture has seen to it
+                raise ConfigError("a dictionary's vectors are no data set")
+            dataset = first.dataset
         split = "test" if "test" in dataset else list(dataset)[-1]
         return dataset[split].take(n, 0).all().numpy()
 
@@ -180,7 +228,8 @@ class Comparison:
         """Write everything into ``folder``, made where it is missing; return the files.
 
         ``comparison.json``, ``comparison.txt``, ``runs.csv``, ``comparison.png`` with its
-        ``.csv``, and ``codes.png`` with its ``.csv`` where the runs' samples are at hand.
+        ``.csv``, and ``codes.png`` with its ``.csv`` where the runs' samples are at hand; where
+        there are sparse dictionaries, ``fvu-l0.png`` and ``fvu-busiest.png`` instead.
 
         Raises
         ------
@@ -196,6 +245,8 @@ class Comparison:
         write_json(written[0], self.as_json())
         write_text(written[1], self.text())
         written += [Table(columns).to_csv(place / "runs.csv"), *drawn]
+        for name, picture in self.fronts():
+            written += picture.save(place, name)
         try:
             codes = self.codes_picture()
         except IsthmusError:
@@ -203,7 +254,7 @@ class Comparison:
         return [*written, *codes.save(place, "codes")]
 
 
-def compare(runs: Sequence[Run | str | Path], split: str | Sequence[str] = "test") -> Comparison:
+def compare(runs: Sequence[AnyRun | str | Path], split: str | Sequence[str] = "test") -> Comparison:
     """Put runs side by side.
 
     Runs that differ only in their seed are one group; groups are compared by Welch's t test
@@ -234,7 +285,7 @@ def compare(runs: Sequence[Run | str | Path], split: str | Sequence[str] = "test
     chosen = (split,) if isinstance(split, str) else tuple(split)
     if not runs or not chosen:
         raise ConfigError("there is nothing to compare", fix="give at least one run and one split")
-    opened = tuple(run if isinstance(run, Run) else open_run(run) for run in runs)
+    opened = tuple(open_run(run) if isinstance(run, str | Path) else run for run in runs)
     names = _distinct(opened)
     rows = tuple(
         row_of(run, part, name) for run, name in zip(opened, names, strict=True) for part in chosen
@@ -244,7 +295,7 @@ def compare(runs: Sequence[Run | str | Path], split: str | Sequence[str] = "test
     return Comparison(rows, groups, differences(groups), notes, opened, names)
 
 
-def _distinct(runs: Sequence[Run]) -> tuple[str, ...]:
+def _distinct(runs: Sequence[AnyRun]) -> tuple[str, ...]:
     """Return the runs' names; folders of one name get the folder above in front, or a number."""
     plain = [run.name for run in runs]
     names: list[str] = []
@@ -259,7 +310,7 @@ def _distinct(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _warnings(runs: Sequence[Run], names: Sequence[str], rows: Sequence[Row]) -> list[str]:
+def _warnings(runs: Sequence[AnyRun], names: Sequence[str], rows: Sequence[Row]) -> list[str]:
     """Say what stands in the way of comparing these numbers."""
     notes = []
     by_data: dict[str, list[str]] = {}
@@ -296,10 +347,20 @@ def _summed_up(metric: str, split: str, pairs: Sequence[GroupDifference]) -> str
     )
 
 
-def _measures(groups: Sequence[Group]) -> list[Measure] | None:
+def _measures(groups: Sequence[Group], dictionaries: bool) -> list[Measure] | None:
     """Return what to draw beside the usual, where there is any of it."""
     from isthmus.figures import Measure
 
+    if dictionaries:
+        of_them = [
+            Measure("fvu", "FVU", "lower"),
+            Measure("fvu_refined", "FVU, refined encoding", "lower"),
+            Measure("pca_ratio", "MSE / PCA's MSE", "lower", reference=1.0),
+            Measure("knn_accuracy", "5-NN accuracy", "higher", "pca_knn_accuracy"),
+            Measure("l0", "L0: active latents"),
+            Measure("max_firing_rate", "busiest latent"),
+        ]
+        return [m for m in of_them if any(m.name in group.values for group in groups)]
     if sum("nll" in group.values for group in groups) < 2:  # one alone compares with nothing
         return None
     usual = [

@@ -11,13 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from isthmus.configs import to_json
 from isthmus.metrics.stats import Interval, compare_all, mean_interval
-from isthmus.models import storage
+from isthmus.runs.run import Run
 
 if TYPE_CHECKING:
-    from isthmus.runs.rows import Row
-    from isthmus.runs.run import Run
+    from isthmus.runs.rows import AnyRun, Row
 
 __all__ = [
     "COMPARED",
@@ -40,11 +38,13 @@ COMPARED: Mapping[str, str] = {
     "elbo": "higher",
     "rate": "",
     "active_units": "",
+    "fvu": "lower",
+    "fvu_refined": "lower",
+    "max_firing_rate": "",
 }
 """The metrics that are compared between groups, and which end is better, if any."""
-
-_NO_RESULT = ("kind", "seed", "device", "threads", "checkpoint_seconds")
-"""Training settings that are not part of what is compared."""
+OF_DICTIONARIES = frozenset({"fvu", "fvu_refined", "max_firing_rate"})
+"""Those that are compared only where a sparse dictionary is among the runs."""
 
 
 @dataclass(frozen=True)
@@ -153,21 +153,14 @@ class GroupDifference:
         return dataclasses.asdict(self) | {"better": self.better, "sentence": self.sentence}
 
 
-def same_but_seed(run: Run) -> str:
+def same_but_seed(run: AnyRun) -> str:
     """Return a digest of everything that a run was asked for, but for its seed."""
-    model = storage.model_config(run.model)
-    model.pop("seed")
-    training = {k: v for k, v in to_json(run.training).items() if k not in _NO_RESULT}
-    own = "" if run.model.network is not None else f"{run.model.encoder}{run.model.decoder}"
-    whole = [model, training, own, run.origin.fingerprint]
-    return _digest(json.dumps(whole, sort_keys=True, default=str).encode())
+    return _digest(json.dumps(run.recipe(), sort_keys=True, default=str).encode())
 
 
-def units(run: Run) -> str:
+def units(run: AnyRun) -> str:
     """Return a digest of the scale that a run's errors are measured in."""
-    scaling = run.model.preprocessing
-    numbers = [b.detach().cpu().contiguous().numpy().tobytes() for b in scaling.buffers()]
-    return _digest(b"|".join([*numbers, run.training.binarise.encode()]))
+    return _digest(run.scale())
 
 
 def _digest(content: bytes) -> str:
@@ -175,7 +168,7 @@ def _digest(content: bytes) -> str:
 
 
 def grouped(
-    runs: Sequence[Run], names: Sequence[str], rows: Sequence[Row], splits: Sequence[str]
+    runs: Sequence[AnyRun], names: Sequence[str], rows: Sequence[Row], splits: Sequence[str]
 ) -> tuple[tuple[Group, ...], list[str]]:
     """Put the runs that differ only in their seed together, split by split.
 
@@ -194,6 +187,7 @@ def grouped(
     for index, run in enumerate(runs):
         members.setdefault(same_but_seed(run), []).append(index)
     taken: set[str] = set()
+    left_out = OF_DICTIONARIES if all(isinstance(run, Run) for run in runs) else frozenset()
     groups, notes = [], []
     for found in members.values():
         kept: dict[int, int] = {}
@@ -215,7 +209,7 @@ def grouped(
                     split=split,
                     runs=tuple(names[i] for i in chosen),
                     seeds=tuple(kept),
-                    values=_values(lines),
+                    values=_values(lines, left_out),
                     data=runs[chosen[0]].origin.fingerprint,
                     units=units(runs[chosen[0]]),
                     protocol=lines[0].get("nll_protocol"),
@@ -224,9 +218,10 @@ def grouped(
     return tuple(groups), notes
 
 
-def _values(rows: Sequence[Row]) -> dict[str, tuple[float, ...]]:
+def _values(rows: Sequence[Row], left_out: frozenset[str]) -> dict[str, tuple[float, ...]]:
     found: dict[str, tuple[float, ...]] = {}
-    for metric in ("pca_mse", "pca_ratio", "pca_knn_accuracy", "seconds", *COMPARED):
+    metrics = ("pca_mse", "pca_ratio", "pca_knn_accuracy", "seconds", *COMPARED)
+    for metric in (name for name in metrics if name not in left_out):
         numbers = [row.get(metric) for row in rows]
         kept = tuple(float(n) for n in numbers if n is not None and math.isfinite(n))
         if len(kept) == len(rows):

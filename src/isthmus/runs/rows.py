@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from isthmus.errors import ConfigError
 
 if TYPE_CHECKING:
+    from isthmus.runs.dictionary import DictionaryRun
     from isthmus.runs.run import Run
 
-__all__ = ["HEAD", "METRICS", "Row", "aligned", "plain_cell", "row_of", "without_nan"]
+    AnyRun: TypeAlias = Run | DictionaryRun
+else:
+    AnyRun: TypeAlias = Any
+
+__all__ = ["HEAD", "METRICS", "AnyRun", "Row", "aligned", "plain_cell", "row_of", "without_nan"]
 
 Row = dict[str, Any]
 
@@ -22,6 +27,8 @@ METRICS = (
     "pca_mse",
     "pca_ratio",
     "fvu",
+    "fvu_refined",
+    "cosine",
     "knn_accuracy",
     "pca_knn_accuracy",
     "l0",
@@ -29,6 +36,8 @@ METRICS = (
     "target_activation",
     "dead_fraction",
     "max_firing_rate",
+    "dense_10",
+    "dense_25",
     "hoyer",
     "nll",
     "nll_protocol",
@@ -46,13 +55,15 @@ TITLES: Mapping[str, str] = {
     "knn_accuracy": "5-nn",
     "mean_activation": "mean act.",
     "dead_fraction": "dead",
+    "fvu_refined": "refined",
+    "max_firing_rate": "busiest",
     "active_units": "active",
     "parameters": "params",
 }
 """Shorter titles of columns, for tables that people read."""
 
 
-def row_of(run: Run, split: str = "test", name: str | None = None) -> Row:
+def row_of(run: AnyRun, split: str = "test", name: str | None = None) -> Row:
     """Return the row of a run: :data:`HEAD` and :data:`METRICS`, None where there is no number.
 
     Parameters
@@ -81,7 +92,7 @@ def row_of(run: Run, split: str = "test", name: str | None = None) -> Row:
         run.origin.name,
         run.training.seed,
         run.model.latent,
-        run.model.parameters_count,
+        run.parameters,
         len(run.history),
         math.fsum(history.get("seconds", [])),
     )

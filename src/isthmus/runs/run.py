@@ -26,9 +26,13 @@ from isthmus.runs.identity import fingerprint
 from isthmus.training import History, Training
 
 if TYPE_CHECKING:
+    from isthmus.runs.dictionary import DictionaryRun
     from isthmus.runs.drawing import RunFigures
 
-__all__ = ["DataOrigin", "Run", "open_run"]
+__all__ = ["DataOrigin", "Run", "kind_of", "open_run"]
+
+_NO_RESULT = ("kind", "seed", "device", "threads", "checkpoint_seconds")
+"""Training settings that are not part of what is compared."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,24 @@ class Run:
         self.folder = place
         return place
 
+    @property
+    def parameters(self) -> int:
+        """Number of trained parameters."""
+        return self.model.parameters_count
+
+    def recipe(self) -> list[Any]:
+        """Return everything that the run was asked for, but for its seed, as JSON values."""
+        model = {k: v for k, v in storage.model_config(self.model).items() if k != "seed"}
+        training = {k: v for k, v in to_json(self.training).items() if k not in _NO_RESULT}
+        own = "" if self.model.network is not None else f"{self.model.encoder}{self.model.decoder}"
+        return [model, training, own, self.origin.fingerprint]
+
+    def scale(self) -> bytes:
+        """Return the scale that errors are measured in: that of the preprocessing."""
+        scaling = self.model.preprocessing
+        numbers = [b.detach().cpu().contiguous().numpy().tobytes() for b in scaling.buffers()]
+        return b"|".join([*numbers, self.training.binarise.encode()])
+
     def write_config(self, folder: Path) -> None:
         """Write ``config.json``: model, training and data."""
         head = {
@@ -226,8 +248,13 @@ def open_run(
     encoder: nn.Module | None = None,
     decoder: nn.Module | None = None,
     device: str | torch.device = "cpu",
-) -> Run:
+) -> Run | DictionaryRun:
     """Open a run's folder; public as ``isthmus.open``.
+
+    Returns
+    -------
+    Run or DictionaryRun
+        By the kind of model that the folder holds.
 
     Parameters
     ----------
@@ -241,6 +268,7 @@ def open_run(
         format is newer than this version.
     """
     place = Path(folder)
+    _refuse_members(place)
     if not (place / storage.CONFIG).is_file():
         raise RunError(
             "this is no run's folder: it has no config.json",
@@ -254,6 +282,10 @@ def open_run(
             where=str(place),
             fix=f"go on with: isthmus train --resume --out {place}",
         )
+    if kind_of(config) == "SparseDictionary":
+        from isthmus.runs.dictionary.run import open_dictionary_run
+
+        return open_dictionary_run(place, config, device=str(device))
     model = storage.load(place, encoder=encoder, decoder=decoder, device=device)
     training, origin, preset = _settings(config, place)
     metrics = read_json(place / "metrics.json") if (place / "metrics.json").exists() else {}
@@ -270,6 +302,27 @@ def open_run(
         origin,
         preset=preset,
         folder=place,
+    )
+
+
+def kind_of(config: Mapping[str, Any]) -> str:
+    """Return the kind of model that a ``config.json`` describes; empty where it says none."""
+    model = config.get("model")
+    return str(model.get("kind", "")) if isinstance(model, Mapping) else ""
+
+
+def _refuse_members(place: Path) -> None:
+    """Tell that a folder holds several runs."""
+    path = place / "members.json"
+    if not path.is_file():
+        return
+    members = read_json(path).get("members", {})
+    names = list(members) if isinstance(members, Mapping) else []
+    raise RunError(
+        f"this folder holds {len(names)} dictionaries that were trained together",
+        where=str(place),
+        why=f"they are: {', '.join(map(str, names))}",
+        fix=f"name one: {place / str(names[0])}" if names else "",
     )
 
 

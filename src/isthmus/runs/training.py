@@ -6,11 +6,11 @@ import dataclasses
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 from isthmus.configs import validated
 from isthmus.data import Dataset, Preprocessing, load
-from isthmus.errors import RunError
+from isthmus.errors import ConfigError, RunError
 from isthmus.files import read_json
 from isthmus.models import storage
 from isthmus.models.autoencoder import Autoencoder
@@ -22,6 +22,11 @@ from isthmus.runs.settings import applied
 from isthmus.training import Fitted, History, Plan, Training, Watch, fit, plan
 from isthmus.training.device import chosen_device
 from isthmus.training.progress import lines_to
+
+if TYPE_CHECKING:
+    from isthmus.models.dictionary import SparseDictionary
+    from isthmus.models.dictionary.presets import DictionaryPreset
+    from isthmus.runs.dictionary import DictionaryEvaluation, DictionaryRun
 
 __all__ = ["Job", "job_for", "train"]
 
@@ -122,8 +127,16 @@ def _source(given: str | PathLike[str] | None) -> str | None:
     return str(path.resolve()) if path.exists() else str(given)
 
 
+@overload
+def train(model: Autoencoder | Preset, data: object, **options: Any) -> Run: ...
+@overload
 def train(
-    model: Autoencoder | Preset | str,
+    model: SparseDictionary | DictionaryPreset, data: object, **options: Any
+) -> DictionaryRun: ...
+@overload
+def train(model: str, data: object, **options: Any) -> Any: ...
+def train(
+    model: Autoencoder | SparseDictionary | Preset | DictionaryPreset | str,
     data: object,
     *,
     out: str | PathLike[str] | None = None,
@@ -132,17 +145,23 @@ def train(
     figures: bool = True,
     preprocess: str = "auto",
     load_options: Mapping[str, Any] | None = None,
-    evaluation: Evaluation | None = None,
+    evaluation: Evaluation | DictionaryEvaluation | None = None,
     **settings: Any,
-) -> Run:
+) -> Run | DictionaryRun:
     """Train a model, measure it on every split, and return the run.
+
+    A name that an autoencoder and a sparse dictionary share (``topk``, ``batch-topk``) means the
+    dictionary where the data are vectors and no setting of an autoencoder's network is given.
 
     Parameters
     ----------
     model
-        A model (trained in place), a preset, or a preset's name.
+        A model (trained in place), a preset, or a preset's name. A dictionary is trained from
+        the start, whatever its weights are.
     data
-        A named set, a path, an array, a torch Dataset, or what ``isthmus.load`` returned.
+        A named set, a path, an array, a torch Dataset, or what ``isthmus.load`` returned; for a
+        dictionary also a folder or list of shards. Vectors that bring no splits keep a tenth of
+        their rows back, at most 10,000: every fifth of these for validation, the others as test.
     out
         Folder for the run; None writes nothing (``run.save`` can do so later).
     resume
@@ -152,7 +171,10 @@ def train(
     figures
         Whether figures are written into the run's folder.
     preprocess, load_options, settings
-        See :func:`job_for`.
+        See :func:`job_for`. For a dictionary the settings are those of its bottleneck (with
+        ``latents`` for ``latent``), ``normalise``, and the fields of
+        :class:`~isthmus.training.dictionary.DictionaryTraining`; what is not given follows from
+        the data.
     evaluation
         How to measure; by default with the settings' binarisation.
 
@@ -170,16 +192,57 @@ def train(
     >>> run = train("linear", "digits", epochs=1, latent=8)
     >>> run.model.latent, len(run.history), sorted(run.metrics)
     (8, 1, ['test', 'train', 'validation'])
+
+    >>> import numpy as np
+    >>> rows = np.random.default_rng(0).standard_normal((200, 8)).astype(np.float32)
+    >>> run = train("topk", rows, latents=16, k=2, epochs=2)
+    >>> run.metrics["test"].l0, run.model.encode(rows).shape
+    (2.0, (200, 16))
     """
-    job = job_for(model, data, preprocess=preprocess, load_options=load_options, **settings)
-    return carry_out(
-        job,
-        Path(out) if out is not None else None,
-        resume=resume,
-        watch=lines_to() if progress is True else (progress or None),
-        figures=figures,
-        evaluation=evaluation,
-    )
+    from isthmus.runs.dictionary import DictionaryEvaluation
+    from isthmus.runs.dictionary.routing import dictionary_for
+
+    place = Path(out) if out is not None else None
+    watch = lines_to() if progress is True else (progress or None)
+    found = dictionary_for(model, data, load_options, settings)
+    if found is not None:
+        from isthmus.runs.dictionary.jobs import job_for as dictionary_job
+        from isthmus.runs.dictionary.training import carry_out as carry_out_dictionary
+
+        refuse_preprocessing(preprocess)
+        if evaluation is not None and not isinstance(evaluation, DictionaryEvaluation):
+            raise ConfigError("a dictionary is measured by DictionaryEvaluation settings")
+        runs = carry_out_dictionary(
+            dictionary_job(*found, **settings),
+            place,
+            resume=resume,
+            watch=watch,
+            figures=figures,
+            evaluation=evaluation,
+        )
+        return next(iter(runs.values()))
+    if isinstance(evaluation, DictionaryEvaluation):
+        raise ConfigError("an autoencoder is measured by Evaluation settings")
+    hourglass: Any = model
+    job = job_for(hourglass, data, preprocess=preprocess, load_options=load_options, **settings)
+    return carry_out(job, place, resume=resume, watch=watch, figures=figures, evaluation=evaluation)
+
+
+def refuse_preprocessing(method: str) -> None:
+    """Refuse a scaling of the values that a dictionary does not have.
+
+    Raises
+    ------
+    ConfigError
+        If the method is neither "auto" nor "none".
+    """
+    if method not in ("auto", "none"):
+        raise ConfigError(
+            f"a sparse dictionary has no preprocessing {method!r}",
+            why="it is trained on the vectors as they are, divided by one number that is folded "
+            "back into its weights",
+            fix="choose what is done to each vector: normalise = none, layer or unit",
+        )
 
 
 def carry_out(

@@ -22,7 +22,7 @@ from isthmus.data.guards import gigabytes
 from isthmus.data.keys import chosen_keys
 from isthmus.data.options import WHOLE
 from isthmus.data.read_npy import map_npy
-from isthmus.data.read_safetensors import _TYPES, _entries
+from isthmus.data.read_safetensors import TENSOR_TYPES, entries_of
 from isthmus.data.streams.source import (
     Floats,
     Ints,
@@ -231,12 +231,12 @@ def open_safetensors(path: Path, key: str | None = None) -> RawFile:
     DataError
         If the header is damaged, the tensor is not there or not clear, or holds no vectors.
     """
-    tensors = _entries(path)
+    tensors = entries_of(path)
     shapes = {name: tensor.shape for name, tensor in tensors.items()}
     keys = chosen_keys(shapes, key, str(path))
     name = keys[WHOLE if WHOLE in keys else "train"][0]
     tensor, where = tensors[name], f"{path}, {name}"
-    dtype = np.dtype(_TYPES[tensor.kind])
+    dtype = np.dtype(TENSOR_TYPES[tensor.kind])
     check_dtype_and_shape(tensor.shape, dtype, where)
     rows, dim = tensor.shape
     size = path.stat().st_size

@@ -121,12 +121,12 @@ def open_safetensors(path: Path, limit: int) -> Weights:
             where=str(path),
             fix="copy the whole folder, the weights beside the configuration",
         )
-    entries = container._entries(path)
+    entries = container.entries_of(path)
     shapes = {name: entry.shape for name, entry in entries.items()}
     refuse_large(path, shapes, limit)
 
     def load(name: str) -> NDArray[Any]:
-        return container._mapped(path, name, entries[name], limit)
+        return container.mapped_tensor(path, name, entries[name], limit)
 
     return Weights(path, shapes, {name: entry.kind for name, entry in entries.items()}, load)
 
