@@ -65,9 +65,9 @@ def oracle_loss(x, weights, bottleneck, revival):
         kept = few.detach().argsort(1, descending=True)[:, :k]
         aux = few.relu() * torch.zeros_like(few).scatter(1, kept, 1.0)
         guess = aux @ weights["decoder"][dead]  # no bias
-        loss = loss + alpha * (error - guess).square().sum() / (
-            error - error.mean(0)
-        ).square().sum()
+        loss = (
+            loss + alpha * (error - guess).square().sum() / (error - error.mean(0)).square().sum()
+        )
     return loss
 
 
@@ -182,9 +182,7 @@ def test_the_sum_of_matryoshkas_weights_does_not_move_the_learning_rate():
 
 def code_of(*values):
     values = np.array(values, np.float32)
-    return SparseCode(
-        np.array([0, len(values)]), np.arange(len(values), dtype=np.int32), values, 8
-    )
+    return SparseCode(np.array([0, len(values)]), np.arange(len(values), dtype=np.int32), values, 8)
 
 
 def test_the_threshold_is_the_mean_of_the_smallest_activations_kept():

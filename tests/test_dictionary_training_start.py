@@ -157,9 +157,7 @@ def test_what_is_given_is_kept_and_the_rest_filled_in():
 # --- schedules ------------------------------------------------------------------------------------
 
 
-@given(
-    st.integers(1, 300), st.floats(0, 0.5), st.floats(0, 0.5), st.floats(1e-5, 1)
-)
+@given(st.integers(1, 300), st.floats(0, 0.5), st.floats(0, 0.5), st.floats(1e-5, 1))
 def test_the_rate_rises_stays_and_falls_to_nearly_nothing(steps, warmup, decay, top):
     config = DictionaryTraining(lr=top, warmup=warmup, decay=decay)
     rates = [rate_at(step, steps, config) for step in range(steps)]

@@ -219,9 +219,7 @@ def test_no_latent_fires_on_more_rows_than_allowed(bottleneck):
     rows = leaning()
     most = []
     for limit in (1.0, 0.2):
-        model, left = fitted(
-            bottleneck, rows, epochs=6, lr=0.005, **(EXACT | {"max_rate": limit})
-        )
+        model, left = fitted(bottleneck, rows, epochs=6, lr=0.005, **(EXACT | {"max_rate": limit}))
         fires = (model.encode(rows).toarray() > 0).mean(0)
         most.append(float(fires.max()))
         assert left.history["max_firing_rate"][-1] == pytest.approx(fires.max(), abs=0.05)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import kernel_tools as tools
 from isthmus.kernels.code import SparseCode
-from isthmus.kernels.cpu import Knobs, Moments
+from isthmus.kernels.cpu import CPUKernels
+from isthmus.kernels.optimiser import Knobs, Moments
 from isthmus.kernels.rules import Above, BatchTopK, Levels, Revival, RowTopK, Weights
 
 CLOSE = 1e-5
@@ -163,6 +164,22 @@ def test_decoding(batch, dim, latents, k):
         np.testing.assert_allclose(out, wanted + problem.weights.pre_bias_D, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_inputs(threads):
+    """Scaled and shifted; noise whose rows wrap around."""
+    draws = np.random.default_rng(0)
+    x, noise = draws.normal(size=(2, 700, 5)).astype(np.float32)
+    middle, sizes = draws.normal(size=5).astype(np.float32), draws.normal(size=700)
+    kernels = CPUKernels(threads)
+    inputs = kernels.centred(x, 3.0, middle)
+    np.testing.assert_allclose(inputs, 3 * x - middle, rtol=1e-5, atol=1e-6)
+    before = inputs.copy()
+    kernels.add_noise(inputs, noise[:300], 290, sizes.astype(np.float32))
+    drawn = np.roll(np.tile(noise[:300], (4, 1)), -290, axis=0)[:700]
+    np.testing.assert_allclose(inputs, before + sizes[:, None] * drawn, rtol=1e-5, atol=1e-5)
+    kernels.close()
+
+
 # ---------------------------------------------------------------- the optimiser
 
 AID = Revival(np.arange(3, 200, 5), 4, 0.1, slice(0, 64))
@@ -173,7 +190,7 @@ AID = Revival(np.arange(3, 200, 5), 4, 0.1, slice(0, 64))
 def test_the_fused_step_is_gradients_and_step(levels, aid):
     problem = tools.problem(90, 12, 200)
     asked = tools.Asked(RowTopK(6), 1.0, LEVELS[levels](200, 6), aid)
-    knobs = [Knobs(1e-3, step) for step in (1, 2, 3)]
+    knobs = [Knobs(1e-3, step, decay=0.1) for step in (1, 2, 3)]
     fused, apart = (tools.OnCPU().steps(problem, asked, knobs, fused=way) for way in (True, False))
     for one, other in zip(fused, apart, strict=True):
         assert tools.apart(one, other) < 1e-6
@@ -222,7 +239,7 @@ def test_steps_follow_the_reference():
     problem = tools.problem(60, 10, 80)
     aid = Revival(np.arange(60, 80), 4, 0.1, slice(0, 60))
     asked = tools.Asked(RowTopK(5), revival=aid)
-    knobs = [Knobs(1e-3, step, epsilon=1e-6) for step in range(1, 4)]
+    knobs = [Knobs(1e-3, step, epsilon=1e-6, decay=0.2) for step in range(1, 4)]
     ours = tools.OnCPU().steps(problem, asked, knobs)
     plain = tools.reference().steps(problem, asked, knobs)
     for mine, theirs in zip(ours, plain, strict=True):

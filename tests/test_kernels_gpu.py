@@ -14,9 +14,9 @@ import pytest
 import torch
 
 import kernel_tools as tools
-from isthmus.kernels.cpu import Knobs
 from isthmus.kernels.gpu_codes import largest, piece, power
 from isthmus.kernels.gpu_tensors import TensorCode
+from isthmus.kernels.optimiser import Knobs
 from isthmus.kernels.rules import Above, BatchTopK, Levels, Revival, RowTopK
 
 HERE = importlib.util.find_spec("triton") is not None
@@ -231,7 +231,7 @@ def test_steps_follow_the_reference(side, fused):
     problem = tools.problem(4, 6, 30)
     aid = Revival(np.arange(20, 30), 4, 0.1, slice(0, 4))
     asked = tools.Asked(RowTopK(5), revival=aid)
-    knobs = [Knobs(1e-3, step, epsilon=1e-6) for step in (1, 2)]
+    knobs = [Knobs(1e-3, step, epsilon=1e-6, decay=0.2) for step in (1, 2)]
     ours = side.steps(problem, asked, knobs, fused=fused)
     plain = tools.reference().steps(problem, asked, knobs)
     for mine, theirs in zip(ours, plain, strict=True):

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import kernel_tools as tools
-from isthmus.kernels.cpu import Knobs
 from isthmus.kernels.gpu_tensors import TensorCode, TensorMoments, TensorWeights
+from isthmus.kernels.optimiser import Knobs
 from isthmus.kernels.reference import ReferenceKernels, adam_step, kept, loss_terms
 from isthmus.kernels.rules import Above, BatchTopK, Levels, Revival, RowTopK
 
@@ -277,12 +277,20 @@ def test_revival_gradients_are_finite_differences_on_the_dead_rows():
 
 
 def test_steps_are_those_of_torch_adam_on_the_sphere():
-    """Projected gradient in, unit rows out; three steps, so that both moments matter."""
+    """Projected gradient in, unit rows out; three steps, so that both moments matter.
+
+    Weight decay is AdamW's, and the encoder's alone.
+    """
     generator = torch.Generator().manual_seed(0)
     given = tools.problem(1, 4, 6)
     weights = TensorWeights.of(given.weights, dtype=F64)
     mirror = [w.clone().requires_grad_() for w in weights]
-    optimiser = torch.optim.Adam(mirror, lr=0.05, betas=(0.8, 0.99), eps=1e-7)
+    optimiser = torch.optim.AdamW(
+        [{"params": mirror[:1], "weight_decay": 0.3}, {"params": mirror[1:], "weight_decay": 0.0}],
+        lr=0.05,
+        betas=(0.8, 0.99),
+        eps=1e-7,
+    )
     moments = TensorMoments.zeros(weights)
     for step in (1, 2, 3):
         gradients = TensorWeights(
@@ -295,7 +303,7 @@ def test_steps_are_those_of_torch_adam_on_the_sphere():
         optimiser.step()
         with torch.no_grad():
             mirror[2] /= mirror[2].norm(dim=1, keepdim=True)
-        adam_step(gradients, weights, moments, Knobs(0.05, step, 0.8, 0.99, 1e-7))
+        adam_step(gradients, weights, moments, Knobs(0.05, step, 0.8, 0.99, 1e-7, decay=0.3))
         for ours, theirs in zip(weights, mirror, strict=True):
             torch.testing.assert_close(ours, theirs.detach(), rtol=1e-12, atol=1e-12)
     norms = weights.decoder_ND.norm(dim=1)
@@ -317,3 +325,17 @@ def test_backward_step_and_apply_agree():
     assert all(tools.apart(a, b) == 0 for a, b in zip(fused, apart, strict=True))
     assert ReferenceKernels("no triton").why == "no triton"
     assert math.isfinite(float(fused[0].bias_N.sum()))
+
+
+# ---------------------------------------------------------------- inputs
+
+
+def test_inputs_by_hand():
+    kernels = ReferenceKernels()
+    x = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    inputs = kernels.centred(x, 2.0, torch.tensor([1.0, 0.0]))
+    assert inputs.tolist() == [[1, 4], [5, 8], [9, 12]]
+    noise = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    kernels.add_noise(inputs, noise, 1, torch.tensor([10.0, 20.0, -1.0]))
+    assert inputs.tolist() == [[1, 14], [25, 8], [9, 11]]
+    kernels.close()

@@ -143,6 +143,20 @@ def test_non_negative_coefficients_are_scipys_on_the_same_support(stages):
     assert short > 0, "no coefficient ever left: the test shows nothing"
 
 
+def test_later_stages_replace_coefficients_that_turned_negative():
+    decoder, x = dictionary(150, 24, shift=0.5), samples(120, 24)
+
+    def code(**settings):
+        config = Pursuit(k=12, candidates=150, **settings)
+        return PursuitEncoder(decoder, np.zeros(24), config).encode(x)
+
+    one, three = code(stages=1, exchanges=0), code(stages=3, exchanges=0)
+    swapped = code(stages=3, exchanges=1)
+    assert len(one.values) < len(three.values) < len(swapped.values) <= 12 * 120
+    found = [errors(x, each, decoder).sum() for each in (one, three, swapped)]
+    assert found[0] > found[1] > found[2]
+
+
 @pytest.mark.parametrize("shift", [0.0, 0.7])
 def test_refit_with_non_negative_coefficients_is_scipys(shift):
     decoder, x = dictionary(80, 20, shift=shift), samples(150, 20)

@@ -277,6 +277,7 @@ class CPUKernels(Selecting):
                 weights.decoder_ND,
                 gradients.encoder_ND,
                 gradients.decoder_ND,
+                gradients.bias_N,
                 rows_of(moments),
                 read,
             )

@@ -28,18 +28,24 @@ from isthmus.kernels.gpu_codes import (
     product,
     sorted_rows,
 )
-from isthmus.kernels.gpu_tensors import TensorBackward, TensorCode, TensorMoments, TensorWeights
+from isthmus.kernels.gpu_tensors import (
+    TensorBackward,
+    TensorCode,
+    TensorInputs,
+    TensorMoments,
+    TensorWeights,
+)
 from isthmus.kernels.rules import BatchTopK, Levels, Revival, RowTopK, Rule
 
 if TYPE_CHECKING:
-    from isthmus.kernels.cpu import Knobs
+    from isthmus.kernels.optimiser import Knobs
 
 __all__ = ["GPUKernels"]
 
 _HITS = 16  # entries that a program takes at once
 
 
-class GPUKernels:
+class GPUKernels(TensorInputs):
     """Selection, decoding, gradients and the optimiser's step on tensors of a CUDA device.
 
     Raises
@@ -301,6 +307,8 @@ class GPUKernels:
     ) -> None:
         """Take Adam's step: decoder gradients lose their part along the rows, rows stay unit."""
         latents, width = weights.encoder_ND.shape
+        heard_N1 = (gradients.bias_N != 0)[:, None]  # silent latents keep their encoder rows
+        weights.encoder_ND.mul_(1 - knobs.rate * knobs.decay * heard_N1)
         settings = (
             knobs.rate / (1 - knobs.beta1**knobs.step),
             knobs.beta1,
@@ -333,6 +341,3 @@ class GPUKernels:
     ) -> None:
         """Gradients and Adam's step, one after another."""
         self.apply(self.gradients(found, weights), weights, moments, knobs)
-
-    def close(self) -> None:
-        """Nothing is held open."""

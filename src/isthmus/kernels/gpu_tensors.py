@@ -13,7 +13,7 @@ from torch import Tensor
 from isthmus.kernels.code import SparseCode
 from isthmus.kernels.rules import Weights
 
-__all__ = ["TensorBackward", "TensorCode", "TensorMoments", "TensorWeights"]
+__all__ = ["TensorBackward", "TensorCode", "TensorInputs", "TensorMoments", "TensorWeights"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,3 +152,19 @@ class TensorBackward:
     """Derivative of the loss by the output's bias, (D,)."""
     losses: dict[str, Tensor]
     """Per-sample means of the loss' terms, still on the device."""
+
+
+class TensorInputs:
+    """What the torch kernels do to the inputs before a step; they hold nothing open."""
+
+    def centred(self, x_BD: Tensor, factor: float, pre_bias_D: Tensor) -> Tensor:
+        """Return ``factor * x - pre_bias``, (B, D)."""
+        return x_BD * factor - pre_bias_D
+
+    def add_noise(self, inputs_BD: Tensor, noise_PD: Tensor, first: int, sizes_B: Tensor) -> None:
+        """Add ``sizes[b]`` times row ``first + b`` of the noise (wrapping around) to each row."""
+        numbers = torch.arange(first, first + len(inputs_BD), device=inputs_BD.device)
+        inputs_BD += sizes_B[:, None] * noise_PD[numbers % len(noise_PD)]
+
+    def close(self) -> None:
+        """Nothing is held open."""

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from isthmus.kernels.gpu_tensors import TensorCode, TensorMoments, TensorWeights
+from isthmus.kernels.gpu_tensors import TensorCode, TensorInputs, TensorMoments, TensorWeights
 from isthmus.kernels.rules import Above, BatchTopK, Levels, Revival, RowTopK, Rule
 
 if TYPE_CHECKING:
-    from isthmus.kernels.cpu import Knobs
+    from isthmus.kernels.optimiser import Knobs
 
 __all__ = ["ReferenceBackward", "ReferenceKernels", "adam_step", "kept", "loss_terms"]
 
@@ -132,7 +132,11 @@ def adam_step(
 
     The part of each decoder row's gradient that runs along the row is left out before the step,
     and the row is brought back to norm 1 after it (Bricken et al., 2023; Gao et al., 2406.04093).
+    The encoder shrinks first where there is weight decay, as in ``torch.optim.AdamW``, but for
+    the rows of latents that got no gradient: a silent one would only drift further from firing.
     """
+    heard_N1 = (gradients.bias_N != 0)[:, None].to(weights.encoder_ND)
+    weights.encoder_ND.mul_(1 - knobs.rate * knobs.decay * heard_N1)
     along_N1 = (gradients.decoder_ND * weights.decoder_ND).sum(1, keepdim=True)
     across_ND = gradients.decoder_ND - along_N1 * weights.decoder_ND
     gradients = TensorWeights(
@@ -160,7 +164,7 @@ class ReferenceBackward:
     """Derivatives of their sum."""
 
 
-class ReferenceKernels:
+class ReferenceKernels(TensorInputs):
     """Selection, decoding, gradients and the optimiser's step on tensors, the plain way.
 
     Parameters
@@ -253,6 +257,3 @@ class ReferenceKernels:
     ) -> None:
         """Gradients and Adam's step."""
         adam_step(found.gradients, weights, moments, knobs)
-
-    def close(self) -> None:
-        """Nothing is held open."""

@@ -6,14 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from isthmus.errors import RunError
 from isthmus.files import written_whole
-from isthmus.training.dictionary.member import Member
+from isthmus.models.dictionary.storage import config_of
+from isthmus.training.dictionary.member import Member, Standing
 
 __all__ = ["Place", "read", "write"]
 
 NAME, FORMAT = "last.safetensors", 1
+_FREE = frozenset({"threads", "device", "patience", "checkpoint_seconds"})
+"""Settings that may differ when a training is resumed."""
 
 
 @dataclass
@@ -45,53 +51,126 @@ def write(folder: Path, place: Place, members: Mapping[str, Member], stream: str
         for name, member in members.items()
         for key, value in member.tensors().items()
     }
-    standings = {name: asdict(member.at) for name, member in members.items()}
-    note = {"format": FORMAT, "place": asdict(place), "stream": stream, "standings": standings}
+    note = {
+        "format": FORMAT,
+        "place": asdict(place),
+        "stream": stream,
+        "standings": {name: asdict(member.at) for name, member in members.items()},
+        "models": {name: config_of(member.model) for name, member in members.items()},
+        "settings": {name: asdict(member.config) for name, member in members.items()},
+    }
     folder.mkdir(parents=True, exist_ok=True)
     with written_whole(folder / NAME) as temporary:
         save_file(tensors, temporary, metadata={"position": json.dumps(note)})
 
 
-def read(folder: Path, members: Mapping[str, Member], stream: str) -> Place:
+def read(folder: Path, members: Mapping[str, Member], stream: str, batches: int) -> Place:
     """Fill the members from a checkpoint, and return where it stands.
+
+    Parameters
+    ----------
+    stream
+        Fingerprint of the stream of rows.
+    batches
+        Batches of an epoch.
 
     Raises
     ------
     RunError
-        If there is none, it is damaged, of other dictionaries, or of another stream of rows.
+        If there is none, it is damaged, of other dictionaries or settings, or of another stream
+        of rows; the members are then as they were.
     """
-    from safetensors import SafetensorError, safe_open
-
     path = folder / NAME
     if not path.is_file():
         raise RunError(
             "there is no checkpoint to resume from", where=str(path), fix="train without --resume"
         )
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="pt") as file:
             note = json.loads(file.metadata()["position"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if note["format"] != FORMAT:
-            raise RunError("the checkpoint is of another format", where=str(path))
-        if note["stream"] != stream:
-            raise RunError(
-                "the rows are not those that this training was begun with",
-                where=str(path),
-                why="their content, order, batch size or held-out part has changed",
-                fix="give the same data and settings, or train anew into another folder",
-            )
-        for name, member in members.items():
-            held = {
-                key.removeprefix(f"{name}/"): value
-                for key, value in tensors.items()
-                if key.startswith(f"{name}/")
-            }
-            member.restore(held, note["standings"][name])
-        return Place(**note["place"])
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        _check_note(note, members, stream, path)
+        place = _place(note["place"], batches)
+        found = {name: _of(name, member, tensors) for name, member in members.items()}
+        standings = {name: _standing(note["standings"][name]) for name in members}
+    except (
+        SafetensorError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        RuntimeError,
+    ) as error:
         raise RunError(
-            "the checkpoint is damaged or of another dictionary",
+            "the checkpoint is damaged",
             where=str(path),
             why=str(error).splitlines()[0] if str(error) else repr(error),
             fix="train anew into another folder",
         ) from error
+    for name, member in members.items():
+        member.restore(found[name], standings[name])
+    return place
+
+
+def _check_note(
+    note: dict[str, Any], members: Mapping[str, Member], stream: str, path: Path
+) -> None:
+    """Refuse a checkpoint of another training."""
+    fix = "give the same data and settings, or train anew into another folder"
+    if note["format"] != FORMAT:
+        raise RunError("the checkpoint is of another format", where=str(path))
+    # as JSON gives it back: tuples are lists there
+    models = {name: config_of(member.model) for name, member in members.items()}
+    if note["models"] != json.loads(json.dumps(models)):
+        raise RunError("the checkpoint is of another dictionary", where=str(path), fix=fix)
+    if note["stream"] != stream:
+        raise RunError(
+            "the rows are not those that this training was begun with",
+            where=str(path),
+            why="their content, order, batch size or held-out part has changed",
+            fix=fix,
+        )
+    for name, member in members.items():
+        was, now = note["settings"][name], asdict(member.config)
+        for key in sorted((set(was) | set(now)) - _FREE):
+            if was.get(key) != now.get(key):
+                raise RunError(
+                    "the settings are not those that this training was begun with",
+                    where=str(path),
+                    why=f"{key} was {was.get(key)} and is {now.get(key)}",
+                    fix=fix,
+                )
+
+
+def _place(note: dict[str, Any], batches: int) -> Place:
+    found = Place(**note)
+    counts = (found.epoch, found.batch, found.step)
+    if not all(isinstance(count, int) and count >= 0 for count in counts):
+        raise ValueError(f"there is no such position: {note}")
+    if found.batch > batches or found.step != found.epoch * batches + found.batch:
+        raise ValueError(f"there is no such position in epochs of {batches} batches: {note}")
+    return found
+
+
+def _standing(note: dict[str, Any]) -> Standing:
+    found = Standing(**note)
+    if not isinstance(found.sums, dict) or not all(isinstance(row, dict) for row in found.rows):
+        raise ValueError("the history is not one")
+    return found
+
+
+def _of(name: str, member: Member, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return one member's tensors, refusing any that don't fit."""
+    start = f"{name}/"
+    found = {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+    wanted = {k: v for k, v in member.tensors().items() if not k.startswith("best.")}
+    if any(key.startswith("best.") for key in found):
+        wanted |= {f"best.{k}": v for k, v in member.model.state_dict().items()}
+    if extra := sorted(set(found) ^ set(wanted)):
+        raise ValueError(f"{extra[0]} is missing, or unknown here")
+    for key, value in wanted.items():
+        if (found[key].shape, found[key].dtype) != (value.shape, value.dtype):
+            raise ValueError(f"{key} has another shape or type")
+    return found

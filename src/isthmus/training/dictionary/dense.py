@@ -63,6 +63,12 @@ class DenseEngine:
             eps=config.eps,
             fused=True,
         )
+        for p in model.parameters():  # which Adam would make in its first step
+            self.optimiser.state[p] = {
+                "step": torch.zeros((), device=p.device),
+                "exp_avg": torch.zeros_like(p),
+                "exp_avg_sq": torch.zeros_like(p),
+            }
 
     def step(self, x_BD: Array, orders: Orders) -> Report:
         """Take one step."""

@@ -76,8 +76,9 @@ def fit_dictionaries(
 ) -> dict[str, FittedDictionary]:
     """Train dictionaries in place on one stream: each batch is read once and trains them all.
 
-    The same seed, data and batch size give the same weights, bit for bit, whatever the number of
-    threads and whether or not the training was interrupted.
+    The same seed, data, batch size and number of threads give the same weights, bit for bit,
+    whether or not the training was interrupted; what the kernels train (TopK, BatchTopK,
+    Matryoshka, any-k) is the same for any number of threads, too.
 
     Parameters
     ----------
@@ -167,7 +168,9 @@ class _Loop:
         if held_out is None:
             held_out = self._held_out()
         if resume and self.folder is not None:
-            self.at = checkpoint.read(self.folder, self.members, self.fingerprint)
+            self.at = checkpoint.read(
+                self.folder, self.members, self.fingerprint, self.stream.batches
+            )
         else:
             self._save()
         while self.at.epoch < self.config.epochs and not self._is_stale():

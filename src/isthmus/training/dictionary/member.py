@@ -160,12 +160,23 @@ class Member:
         if len(held_out_VD):
             fvu, l0 = self.measured(held_out_VD)
             row |= {"validation_loss": fvu, "validation_fvu": fvu, "validation_l0": l0}
-            if fvu < self.at.best_loss:
-                self.at.best_loss, self.at.best_epoch = fvu, int(head["epoch"])
+            settled = self._is_settled(l0)
+            # until an L0 that was asked for is reached, the latest weights are the best
+            if fvu < self.at.best_loss if settled else not math.isfinite(self.at.best_loss):
+                self.at.best_loss = fvu if settled else math.inf
+                self.at.best_epoch = int(head["epoch"])
                 self.best = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.at.rows.append(row)
         self.at.sums, self.fired = {}, np.zeros_like(self.fired)
         return row
+
+    def _is_settled(self, l0: float) -> bool:
+        """Say whether L0 has come down to the one that was asked for, where one was.
+
+        A code that is still too dense has a smaller error, which says nothing.
+        """
+        asked = getattr(self.model.bottleneck, "l0", None)
+        return asked is None or l0 <= 1.1 * asked
 
     def measured(self, rows_VD: Array) -> tuple[float, float]:
         """Return the FVU about the training mean and L0 on rows in the data's units."""
@@ -210,6 +221,12 @@ class Member:
         if not rows or "validation_fvu" not in rows[-1]:
             return found
         last, best = rows[-1], self.at.best_loss
+        if not math.isfinite(best):
+            asked = getattr(self.model.bottleneck, "l0", None)
+            return [
+                f"the L0 that was asked for, {asked:g}, was not reached: it is "
+                f"{last['validation_l0']:.4g}; more --epochs would help"
+            ]
         if last["validation_fvu"] > 1.01 * best:
             found.append(
                 f"the held-out error rose from {best:.4g} after epoch {self.at.best_epoch} to "
@@ -238,7 +255,7 @@ class Member:
         held["clock.scale"] = torch.tensor(self.scale, dtype=torch.float64)
         return held
 
-    def restore(self, held: dict[str, Tensor], standing: dict[str, Any]) -> None:
+    def restore(self, held: dict[str, Tensor], standing: Standing) -> None:
         """Take everything back, in place: the engine's arrays are the model's memory."""
         with torch.no_grad():
             for name, value in self.model.state_dict().items():
@@ -250,7 +267,7 @@ class Member:
         self.rate = held["clock.rate"].numpy().copy()
         self.l0, self.seen = float(held["clock.l0"]), int(held["clock.seen"])
         self.scale = float(held["clock.scale"])
-        self.at = Standing(**standing)
+        self.at = standing
 
     def _diverged(self, number: int) -> None:
         raise DivergedError(

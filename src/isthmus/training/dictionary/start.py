@@ -35,7 +35,9 @@ def geometric_median(rows_BD: Array, steps: int = 100, tolerance: float = 1e-6) 
         least = 1e-12 + 1e-9 * float(distance.max())
         weight = 1 / np.maximum(distance, least)
         moved = weight @ rows / weight.sum()
-        done = np.linalg.norm(moved - middle) <= tolerance * max(float(np.linalg.norm(moved)), 1e-12)
+        done = np.linalg.norm(moved - middle) <= tolerance * max(
+            float(np.linalg.norm(moved)), 1e-12
+        )
         middle = moved
         if done:
             break
