@@ -1,5 +1,6 @@
 """The descriptions of bottlenecks that belong to dictionaries: defaults, weights, refusals."""
 
+import itertools
 import math
 
 import pytest
@@ -134,7 +135,7 @@ def test_prefix_weights_sum_to_one_and_stand_in_the_asked_ratio(sizes, balance):
     ends = tuple(sorted(sizes))
     weights = Matryoshka(ends[-1], k=1, prefixes=ends, balance=balance).weights
     assert math.isclose(sum(weights), 1)
-    for smaller, larger in zip(weights, weights[1:], strict=False):
+    for smaller, larger in itertools.pairwise(weights):
         assert math.isclose(smaller, balance * larger, rel_tol=1e-9)
 
 
@@ -142,7 +143,7 @@ def test_prefix_weights_sum_to_one_and_stand_in_the_asked_ratio(sizes, balance):
 def test_default_prefixes_double_up_to_all_latents(latent):
     ends = Matryoshka(latent, k=1).ends
     assert ends[-1] == latent
-    assert all(1 <= a < b for a, b in zip(ends, ends[1:], strict=False))
+    assert all(1 <= a < b for a, b in itertools.pairwise(ends))
     if latent == 3072:
         assert ends == (192, 384, 768, 1536, 3072)
 

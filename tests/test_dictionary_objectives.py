@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from dictionary_toys import filled, plain
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dictionary_toys import filled, plain
 from isthmus.bottlenecks import L1, Contrastive, Gated, JumpReLU, KLSparse
 from isthmus.errors import ConfigError
 from isthmus.models.dictionary import SparseDictionary

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from dictionary_toys import filled, fvu, member, mixtures, plain
 
+from dictionary_toys import filled, fvu, member, mixtures, plain
 from isthmus.bottlenecks import AnyK, BatchTopK, Contrastive, Matryoshka, TopK
 from isthmus.errors import ConfigError
 from isthmus.kernels.code import SparseCode

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dictionary_toys import fitted, mixtures, state_of, stream
 
+from dictionary_toys import fitted, mixtures, state_of, stream
 from isthmus.bottlenecks import (
     L1,
     AnyK,
@@ -87,28 +87,27 @@ def test_one_seed_gives_the_same_bytes_and_another_others(bottleneck):
     assert one["encoder"] != other["encoder"]
 
 
-def by_threads(bottleneck):
+def by_threads(bottleneck, counts, rows=2200):
     """Batches of 1,024 rows, 96 latents: several blocks of rows, several spans of latents."""
-    rows = mixtures(2200, 40)
+    rows = mixtures(rows, 40)
     wide = dataclasses.replace(bottleneck, latent=96)
     settings = {"batch_size": 1024, "epochs": 2, "dead_after": 0.5, "noise": 0.3}
-    return [fitted(wide, rows, threads=threads, **settings)[0] for threads in (1, 2, 3)]
+    return [fitted(wide, rows, threads=threads, **settings)[0] for threads in counts]
 
 
 @pytest.mark.parametrize("bottleneck", ALL[:4], ids=repr)
 def test_threads_do_not_change_a_byte_of_what_the_kernels_train(bottleneck):
     before = torch.get_num_threads()
-    one, two, three = (state_of(model) for model in by_threads(bottleneck))
+    one, two, three = (state_of(model) for model in by_threads(bottleneck, (1, 2, 3)))
     assert one == two == three
     assert torch.get_num_threads() == before
 
 
-@pytest.mark.parametrize("bottleneck", ALL[4:], ids=repr)
+@pytest.mark.parametrize("bottleneck", [L1(20, l0=3)], ids=repr)
 def test_threads_change_the_last_digits_of_the_others(bottleneck):
-    one, *others = by_threads(bottleneck)
-    for other in others:
-        for name, value in other.state_dict().items():
-            assert torch.allclose(value, one.state_dict()[name], rtol=1e-2, atol=1e-4), name
+    one, other = by_threads(bottleneck, (1, 2), rows=1200)
+    for name, value in other.state_dict().items():
+        assert torch.allclose(value, one.state_dict()[name], rtol=1e-2, atol=1e-4), name
 
 
 def test_the_seed_of_the_noise_is_the_trainings():

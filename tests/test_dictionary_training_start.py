@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from dictionary_toys import member, mixtures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
+from dictionary_toys import member, mixtures
 from isthmus.bottlenecks import L1, BatchTopK, KLSparse, TopK
 from isthmus.configs import field_docs
 from isthmus.errors import ConfigError, DataError

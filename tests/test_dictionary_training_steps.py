@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from dictionary_toys import EXACT, filled, fitted, fvu, member, mixtures, plain
 
+from dictionary_toys import EXACT, filled, fitted, fvu, member, mixtures, plain
 from isthmus.bottlenecks import (
     L1,
     AnyK,

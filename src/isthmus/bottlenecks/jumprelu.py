@@ -101,7 +101,7 @@ def jump(h: Tensor, theta: Tensor, bandwidth: float) -> Tensor:
 
 
 def step(h: Tensor, theta: Tensor, bandwidth: float) -> Tensor:
-    """Return ``H(h - theta)``, (B, N): no derivative by ``h``, a straight-through one by ``theta``."""
+    """Return ``H(h - theta)``, (B, N), with a straight-through derivative by ``theta`` alone."""
     return _Step.apply(h, theta, bandwidth)  # type: ignore[no-any-return, no-untyped-call]
 
 

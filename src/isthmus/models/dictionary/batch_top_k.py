@@ -23,6 +23,7 @@ class BatchTopKObjective(Objective):
     """
 
     sparse = True
+    watches = True
     k: int
     threshold: Tensor
     batches: Tensor

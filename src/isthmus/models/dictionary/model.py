@@ -129,13 +129,9 @@ class SparseDictionary(nn.Module):
         return centred / size, lambda y: y * size + mean
 
     def weights(self) -> Weights:
-        """Return the weights as arrays that share the parameters' memory (CPU only)."""
-        return Weights(
-            self.encoder.data.numpy(),
-            self.bias.data.numpy(),
-            self.decoder.data.numpy(),
-            self.pre_bias.data.numpy(),
-        )
+        """Return the weights as arrays: on the CPU they share the parameters' memory."""
+        parts = (self.encoder, self.bias, self.decoder, self.pre_bias)
+        return Weights(*(p.data.cpu().numpy() for p in parts))
 
     # --- arrays in, arrays out; tensors in, tensors out ---------------------------------------
 
@@ -208,7 +204,7 @@ class SparseDictionary(nn.Module):
         with torch.no_grad():
             if isinstance(codes, Tensor):
                 return self._decoded_tensor(codes)
-            weights = self._weights_here()
+            weights = self.weights()
             dense: Array = np.asarray(codes @ weights.decoder_ND, np.float32) + weights.pre_bias_D
             return dense
 
@@ -255,7 +251,7 @@ class SparseDictionary(nn.Module):
     def _encoded(
         self, values: Array, k: int | None, refine: Pursuit | None, threads: int | None
     ) -> SparseCode:
-        weights = self._weights_here()
+        weights = self.weights()
         kernels = _kernels(threads)
         try:
             parts = []
@@ -282,12 +278,6 @@ class SparseDictionary(nn.Module):
         if self.normalise == "none":
             return values
         return self.prepared(torch.from_numpy(values))[0].numpy()
-
-    def _weights_here(self) -> Weights:
-        if self.device.type == "cpu":
-            return self.weights()
-        parts = (self.encoder, self.bias, self.decoder, self.pre_bias)
-        return Weights(*(p.detach().cpu().numpy() for p in parts))
 
     @torch.no_grad()
     def _dense_codes(self, values: Array, given: Array | Tensor) -> Any:

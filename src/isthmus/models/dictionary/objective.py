@@ -44,6 +44,8 @@ class Objective(nn.Module):
     """Whether the kernels train it."""
     always_dense = False
     """Whether every latent of a code is active, so that no selection is made."""
+    watches = False
+    """Whether it takes note of each batch's code."""
     unit_decoder = True
     """Whether decoder rows are held at unit norm."""
     k: int | None = None

@@ -66,8 +66,8 @@ class DictionaryTraining:
     """"fast" screens latents in a short number format and rescores those that may be active in
     float32: the same latents are picked, as a bound on the error proves for every row."""
     threads: int = 0
-    """CPU threads; 0 for as many as torch uses. What the kernels train (TopK, BatchTopK, Matryoshka,
-    any-k) does not depend on it by a bit; the others do in the last digits, by torch's sums."""
+    """CPU threads; 0 for as many as torch uses. What the kernels train (TopK, BatchTopK,
+    Matryoshka, any-k) does not depend on it by a bit; the others do in the last digits."""
     checkpoint_seconds: float = 60.0
     """Least time between two checkpoints."""
 

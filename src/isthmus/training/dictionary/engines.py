@@ -82,6 +82,14 @@ def auxiliary_k(dim: int) -> int:
     return int(2 ** round(math.log2(max(2, dim) / 2)))
 
 
+def revival_of(orders: Orders, dim: int) -> Revival | None:
+    """Return what the kernels are asked to revive, None for nothing."""
+    if not orders.revival or not len(orders.dead):
+        return None
+    rows = slice(orders.number % orders.stride, None, orders.stride)
+    return Revival(orders.dead, auxiliary_k(dim), orders.revival, rows)
+
+
 class Noise:
     """Gaussian noise that is a function of the seed and the step's number alone.
 
@@ -98,14 +106,17 @@ class Noise:
 
     def add_to(self, inputs_BD: Array, orders: Orders, kernels: CPUKernels) -> None:
         """Add this step's noise to this process' rows of the batch."""
-        if not self.size:
-            return
+        if self.size:
+            kernels.add_noise(inputs_BD, self.pool, *self.place(orders, len(inputs_BD)))
+
+    def place(self, orders: Orders, rows: int) -> tuple[int, Array]:
+        """Return where in the pool this step begins, and what each row of it is multiplied by."""
         drawn = np.random.default_rng([self.seed, 4, orders.number])
         start = int(drawn.integers(len(self.pool)))
-        sizes = drawn.standard_normal(orders.total, dtype=np.float32)
         # signs alone would repeat the pool's rows; lengths of unit mean square vary them
-        mine = self.size * sizes[orders.first : orders.first + len(inputs_BD)]
-        kernels.add_noise(inputs_BD, self.pool, start + orders.first, mine.astype(np.float32))
+        sizes = drawn.standard_normal(orders.total, dtype=np.float32)
+        mine = self.size * sizes[orders.first : orders.first + rows]
+        return start + orders.first, mine.astype(np.float32)
 
 
 class SparseEngine:
@@ -129,18 +140,13 @@ class SparseEngine:
         x = kernels.centred(x_BD, orders.factor, weights.pre_bias_D)
         self.noise.add_to(x, orders, kernels)
         code = kernels.select(x, weights, objective.rule(orders.k))
-        revival = None
-        if orders.revival and len(orders.dead):
-            rows = slice(orders.number % orders.stride, None, orders.stride)
-            k = auxiliary_k(self.model.dim)
-            revival = Revival(orders.dead, k, orders.revival, rows)
         found = kernels.backward(
             x,
             code,
             weights,
             1.0,
             objective.levels(),
-            revival,
+            revival_of(orders, self.model.dim),
             total=orders.total,
             add_up=self.together.add_up,
         )
@@ -160,7 +166,8 @@ class SparseEngine:
                 gradients.encoder_ND, gradients.bias_N, gradients.decoder_ND, gradients.pre_bias_D
             )
             kernels.apply(gradients, weights, self.moments, knobs)
-        objective.observed(code)
+        if objective.watches:
+            objective.observed(code)
         fired = np.bincount(code.indices[code.values > 0], minlength=code.latents)
         return Report(fired, found.losses)
 

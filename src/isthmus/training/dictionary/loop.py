@@ -18,6 +18,7 @@ from isthmus.data.streams import VectorStream
 from isthmus.errors import ConfigError, RunError
 from isthmus.kernels.cpu import CPUKernels
 from isthmus.models.dictionary import SparseDictionary
+from isthmus.training.device import chosen_device
 from isthmus.training.dictionary import checkpoint
 from isthmus.training.dictionary.checkpoint import Place
 from isthmus.training.dictionary.config import DictionaryTraining
@@ -115,7 +116,10 @@ def fit_dictionaries(
                 f"the rows have {stream.dim} values, the dictionary {name!r} takes {model.dim}"
             )
     threads = config.threads or torch.get_num_threads()
-    kernels = CPUKernels(threads)
+    device = chosen_device(config.device)
+    for model in models.values():
+        model.to(device)
+    kernels = CPUKernels(threads, fast=config.precision == "fast")
     before = torch.get_num_threads()
     try:
         with stop_flag() as stop, kernels.team.at_work():

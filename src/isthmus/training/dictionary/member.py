@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isthmus.errors import DivergedError
+from isthmus.kernels.chosen import kernels_for
 from isthmus.kernels.cpu import CPUKernels
 from isthmus.models.dictionary import SparseDictionary
 from isthmus.training.dictionary.config import DictionaryTraining
 from isthmus.training.dictionary.dense import DenseEngine
 from isthmus.training.dictionary.engines import Engine, Orders, SparseEngine
 from isthmus.training.dictionary.rules import k_at, rate_at
+from isthmus.training.dictionary.tensors import TensorEngine
 from isthmus.training.dictionary.together import Together
 
 __all__ = ["Member", "Standing"]
@@ -69,11 +71,13 @@ class Member:
         self.rate = np.zeros(model.latent, np.float64)
         self.best: dict[str, Tensor] = {}
         generator = torch.Generator().manual_seed(config.seed + 1)
-        self.engine: Engine = (
-            SparseEngine(model, config, kernels, together)
-            if model.objective.sparse and model.device.type == "cpu"
-            else DenseEngine(model, config, kernels, together, generator)
-        )
+        self.engine: Engine
+        if not model.objective.sparse:
+            self.engine = DenseEngine(model, config, kernels, together, generator)
+        elif model.device.type == "cpu":
+            self.engine = SparseEngine(model, config, kernels, together)
+        else:
+            self.engine = TensorEngine(model, config, kernels_for(model.device), together)
 
     @property
     def dead(self) -> Array:
@@ -186,8 +190,9 @@ class Member:
             x = self._prepared(rows_VD[start : start + 2048]) * factor
             if model.objective.always_dense:
                 with torch.no_grad():
-                    codes = model.objective.codes(model.preactivations(torch.from_numpy(x)))
-                    output = model.decoded(codes).numpy()
+                    given = torch.from_numpy(x).to(model.device)
+                    codes = model.objective.codes(model.preactivations(given))
+                    output = model.decoded(codes).cpu().numpy()
                 active += codes.numel()
             else:
                 weights = model.weights()
