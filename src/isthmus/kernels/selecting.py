@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Any
 
@@ -41,10 +41,25 @@ class Selecting:
             self._scratch.put(np.empty(0, np.float32))
         self._spaces: dict[str, Array] = {}
 
-    def select(self, inputs_BD: Array, weights: Weights, rule: Rule) -> SparseCode:
+    def select(
+        self,
+        inputs_BD: Array,
+        weights: Weights,
+        rule: Rule,
+        *,
+        total: int | None = None,
+        add_up: Callable[[Array], Array] = lambda sums: sums,
+    ) -> SparseCode:
         """Encode inputs that stand about the pre-bias, and keep what the rule keeps.
 
         The arrays of the result are the caller's own.
+
+        Parameters
+        ----------
+        total
+            Samples of the whole batch, where other processes hold the rest of it.
+        add_up
+            Adds sums over those processes, for what is chosen over the batch.
         """
         with self.team.at_work():
             if isinstance(rule, RowTopK) and self.fast:
@@ -53,7 +68,7 @@ class Selecting:
                 return self._row_top_k(inputs_BD, weights, rule.k)
             if isinstance(rule, Above):
                 return self._above(inputs_BD, weights, rule.threshold_N, 64)
-            return self._batch_top_k(inputs_BD, weights, rule.k)
+            return self._batch_top_k(inputs_BD, weights, rule.k, total or len(inputs_BD), add_up)
 
     def _row_top_k(self, inputs_BD: Array, weights: Weights, k: int) -> SparseCode:
         latents = len(weights.bias_N)
@@ -114,26 +129,37 @@ class Selecting:
             indptr, join[0].astype(np.int32), join[1].astype(np.float32), len(weights.bias_N)
         )
 
-    def _batch_top_k(self, inputs_BD: Array, weights: Weights, k: int) -> SparseCode:
+    def _batch_top_k(
+        self,
+        inputs_BD: Array,
+        weights: Weights,
+        k: int,
+        total: int,
+        add_up: Callable[[Array], Array],
+    ) -> SparseCode:
         """Keep the k x B largest: collect above a guess from a few rows, then cut exactly.
 
         The guess only bounds how much is collected; where it is too high, it is lowered until
         enough is found, so that the result does not depend on it.
         """
         rows, latents = len(inputs_BD), len(weights.bias_N)
-        wanted = k * rows
+        wanted = k * total
         few = inputs_BD[:: max(1, rows // 128)][:128]
         pre = few @ weights.encoder_ND.T + weights.bias_N
         share = min(pre.size - 1, 3 * k * len(few) // 2)
-        guess = max(0.0, float(np.partition(pre, -share - 1, axis=None)[-share - 1]))
+        guess = max(0.0, float(np.partition(pre, -share - 1, axis=None)[-share - 1])) if rows else 0
         if not np.isfinite(guess):  # halving it would never end
             guess = 0.0
+        sums = add_up(np.array([guess * rows, rows], np.float64))
+        guess = float(sums[0] / sums[1])  # one for all processes
         while True:
             found = self._above(inputs_BD, weights, np.full(latents, guess, np.float32), 2 * k)
-            if len(found.values) >= wanted or guess <= 0:
+            if add_up(np.array([len(found.values)], np.float64))[0] >= wanted or guess <= 0:
                 break
             guess = guess / 2 if guess > 1e-6 else 0.0
-        return _largest(found, wanted)
+        if total == rows:
+            return _largest(found, wanted)
+        return _kept(found, found.values >= _shared_cut(found.values, wanted, add_up))
 
     @contextlib.contextmanager
     def _product(self, inputs_RD: Array, encoder_ND: Array) -> Iterator[Array]:
@@ -179,7 +205,31 @@ def _largest(code: SparseCode, wanted: int) -> SparseCode:
     keep = code.values > cut
     equal = np.flatnonzero(code.values == cut)
     keep[equal[: wanted - int(keep.sum())]] = True
+    return _kept(code, keep)
+
+
+def _kept(code: SparseCode, keep: Array) -> SparseCode:
+    """Keep the entries that a mask marks."""
     counts = np.add.reduceat(np.append(keep, False), code.indptr[:-1], dtype=np.int64)
     counts[np.diff(code.indptr) == 0] = 0
     indptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return SparseCode(indptr, code.indices[keep], code.values[keep], code.latents)
+
+
+def _shared_cut(values: Array, wanted: int, add_up: Callable[[Array], Array]) -> np.float32:
+    """Return the ``wanted``-th largest of the positive values of all processes.
+
+    The bits of positive floats rise with their values: 128 marks a round narrow 31 bits down to
+    one value in five rounds of counting.
+    """
+    keys = np.sort(values.astype(np.float32, copy=False).view(np.uint32)).astype(np.int64)
+    low, width = 0, 1 << 31
+    while width > 1:
+        step = -(-width // 128)
+        marks = low + step * np.arange(128)
+        counts = add_up((len(keys) - np.searchsorted(keys, marks)).astype(np.float64))
+        reached = np.flatnonzero(counts >= wanted)
+        low = int(marks[reached[-1]]) if len(reached) else low
+        width = step
+    cut: np.float32 = np.array([low], np.uint32).view(np.float32)[0]
+    return cut

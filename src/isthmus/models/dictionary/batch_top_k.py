@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -48,15 +50,16 @@ class BatchTopKObjective(Objective):
         """Return the dense codes of inference."""
         return pre_BN * (pre_BN > self.threshold.clamp_min(0))
 
-    def observed(self, code: SparseCode) -> None:
+    def observed(self, code: SparseCode, least: Callable[[float], float] = float) -> None:
         """Move the threshold towards the smallest activation kept."""
         positive = code.values[code.values > 0]
-        if not len(positive):
+        smallest = least(float(positive.min(initial=np.inf)))
+        if smallest == np.inf:
             return
         self.batches += 1
         # the mean of all batches at first, a running mean later: no value to start from
         share = max(1 - self.memory, 1 / int(self.batches))
-        self.threshold += share * (float(positive.min()) - self.threshold)
+        self.threshold += share * (smallest - self.threshold)
 
     def rescale(self, factor: float) -> None:
         """Scale the threshold."""

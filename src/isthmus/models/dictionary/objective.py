@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -99,8 +100,14 @@ class Objective(nn.Module):
         """
         raise ConfigError(f"{type(self).__name__} defines no dense loss")
 
-    def observed(self, code: SparseCode) -> None:
-        """Take note of a batch's code after a step of the kernels."""
+    def observed(self, code: SparseCode, least: Callable[[float], float] = float) -> None:
+        """Take note of a batch's code after a step of the kernels.
+
+        Parameters
+        ----------
+        least
+            Returns the least of a number over the processes that share the batch.
+        """
 
     def rescale(self, factor: float) -> None:
         """Follow the inputs into units ``factor`` times as large: thresholds scale with them."""

@@ -38,7 +38,7 @@ class DictionaryTraining:
     noise: float = -1.0
     """Gaussian noise on the rows while training, as a share of their standard deviation a
     coordinate: against over-fitting. Below 0: from the number of passes over the data."""
-    encoder_decay: float = 0.5
+    encoder_decay: float = 0.4
     """Decoupled weight decay of the encoder, times the learning rate a step: against over-fitting,
     dead latents and latents that fire too often."""
     anneal_k: float = 1.0

@@ -94,7 +94,7 @@ class Noise:
     """Gaussian noise that is a function of the seed and the step's number alone.
 
     Drawing fresh numbers would take as long as the rest of a step. Rows of a fixed pool, at a new
-    place and with new signs and lengths in every step, do as well, and need no state.
+    place and with new signs in every step, do as well, and need no state.
     """
 
     def __init__(self, config: DictionaryTraining, dim: int) -> None:
@@ -113,10 +113,9 @@ class Noise:
         """Return where in the pool this step begins, and what each row of it is multiplied by."""
         drawn = np.random.default_rng([self.seed, 4, orders.number])
         start = int(drawn.integers(len(self.pool)))
-        # signs alone would repeat the pool's rows; lengths of unit mean square vary them
-        sizes = drawn.standard_normal(orders.total, dtype=np.float32)
-        mine = self.size * sizes[orders.first : orders.first + rows]
-        return start + orders.first, mine.astype(np.float32)
+        signs = 1 - 2 * drawn.integers(0, 2, orders.total, dtype=np.int8).astype(np.float32)
+        mine = np.float32(self.size) * signs[orders.first : orders.first + rows]
+        return start + orders.first, mine
 
 
 class SparseEngine:
@@ -139,7 +138,13 @@ class SparseEngine:
         kernels, weights, objective = self.kernels, self.weights, self.model.objective
         x = kernels.centred(x_BD, orders.factor, weights.pre_bias_D)
         self.noise.add_to(x, orders, kernels)
-        code = kernels.select(x, weights, objective.rule(orders.k))
+        code = kernels.select(
+            x,
+            weights,
+            objective.rule(orders.k),
+            total=orders.total,
+            add_up=self.together.add_up,
+        )
         found = kernels.backward(
             x,
             code,
@@ -167,7 +172,7 @@ class SparseEngine:
             )
             kernels.apply(gradients, weights, self.moments, knobs)
         if objective.watches:
-            objective.observed(code)
+            objective.observed(code, self.together.least)
         fired = np.bincount(code.indices[code.values > 0], minlength=code.latents)
         return Report(fired, found.losses)
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.data.streams import VectorStream
-from isthmus.errors import ConfigError, RunError
+from isthmus.errors import ConfigError, DataError, RunError
 from isthmus.kernels.cpu import CPUKernels
 from isthmus.models.dictionary import SparseDictionary
 from isthmus.training.device import chosen_device
@@ -102,7 +102,9 @@ def fit_dictionaries(
     Raises
     ------
     ConfigError
-        If widths differ.
+        If widths differ, or there is no dictionary.
+    DataError
+        If the held-out rows don't fit.
     DivergedError
         If a loss is not finite.
     Stopped
@@ -110,6 +112,10 @@ def fit_dictionaries(
     """
     config = config or DictionaryTraining()
     together = together or Together()
+    if not models:
+        raise ConfigError("there is no dictionary to train")
+    if held_out is not None:
+        held_out = _measurable(held_out, stream.dim)
     for name, model in models.items():
         if model.dim != stream.dim:
             raise ConfigError(
@@ -130,6 +136,23 @@ def fit_dictionaries(
     finally:
         torch.set_num_threads(before)
         kernels.close()
+
+
+def _measurable(held_out: Array, dim: int) -> Array:
+    """Return held-out rows as float32, refusing those that no error can be measured on.
+
+    Raises
+    ------
+    DataError
+        If they have another width, or hold NaN or infinite values.
+    """
+    rows = np.asarray(held_out, np.float32)
+    if rows.ndim != 2 or rows.shape[1] != dim:
+        raise DataError(f"rows held out of shape {rows.shape} don't fit rows of {dim} values")
+    if not np.isfinite(rows).all():
+        row, column = np.argwhere(~np.isfinite(rows))[0]
+        raise DataError(f"row {row}, column {column} of those held out is {rows[row, column]}")
+    return rows
 
 
 class _Loop:

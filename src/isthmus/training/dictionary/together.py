@@ -34,6 +34,14 @@ class Together:
         torch.distributed.all_reduce(held)
         return held.numpy()
 
+    def least(self, value: float) -> float:
+        """Return the least of a number over all processes."""
+        if self.world == 1:
+            return value
+        held = torch.tensor(value, dtype=torch.float64)
+        torch.distributed.all_reduce(held, torch.distributed.ReduceOp.MIN)
+        return float(held)
+
     def share(self, rows: int) -> tuple[int, int]:
         """Return where this process' rows begin in the whole batch, and how many that has."""
         if self.world == 1:
