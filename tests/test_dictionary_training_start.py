@@ -140,6 +140,8 @@ def test_the_learning_rate_falls_with_the_root_of_latents_and_with_steps():
     assert learning_rate(2**14, 10**6) == pytest.approx(2e-4)  # the published law, long trainings
     assert learning_rate(2**12, 10**6) == pytest.approx(4e-4)
     assert learning_rate(2**14, 1) == pytest.approx(12 * 2e-4)
+    assert learning_rate(2**14, 10**6, 256) == pytest.approx(1e-4)  # the root of a quarter
+    assert learning_rate(2**14, 10**6, 4096) == pytest.approx(2e-4)
     rates = [learning_rate(3072, steps) for steps in (100, 1000, 5000, 20_000, 10**5, 10**6)]
     assert rates == sorted(rates, reverse=True)
 
@@ -147,7 +149,7 @@ def test_the_learning_rate_falls_with_the_root_of_latents_and_with_steps():
 def test_what_is_given_is_kept_and_the_rest_filled_in():
     config = completed(DictionaryTraining(), 10_000, 512)
     assert (config.batch_size, config.noise) == (128, 0.3)
-    assert config.lr == pytest.approx(learning_rate(512, 79 * 20))
+    assert config.lr == pytest.approx(learning_rate(512, 79 * 20, 128))
     own = DictionaryTraining(batch_size=100, lr=0.5, noise=0.0)
     assert completed(own, 10_000, 512) == own
     assert completed(DictionaryTraining(epochs=1), 10_000, 512).noise == 0  # no row seen twice

@@ -131,6 +131,27 @@ def test_the_shares_of_two_processes_add_up_to_the_whole(levels):
         assert tools.apart(found, wanted) < CLOSE
 
 
+@pytest.mark.parametrize(
+    "levels",
+    [
+        "plain",
+        *(
+            pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="no rows, levels"))
+            for name in ("by latent", "by rank")
+        ),
+    ],
+)
+def test_a_batch_of_no_rows_asks_for_nothing(levels):
+    """One process of several may get none."""
+    problem = tools.problem(0, 3, 20)
+    aid = Revival(np.arange(10), 3, 0.1, slice(0, None))
+    for rule in (RowTopK(4), Above(np.zeros(20, np.float32))):
+        asked = tools.Asked(rule, levels=LEVELS[levels](20, 4), revival=aid, total=8)
+        losses, found = tools.OnCPU().gradients(problem, tools.OnCPU().select(problem, rule), asked)
+        assert losses["distortion"] == 0
+        assert not any(part.any() for part in tools.parts(found))
+
+
 def test_latents_in_any_order_give_the_same_gradients():
     problem = tools.problem(20, 6, 50)
     ours = tools.OnCPU()
@@ -166,7 +187,7 @@ def test_decoding(batch, dim, latents, k):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_inputs(threads):
-    """Scaled and shifted; noise whose rows wrap around."""
+    """Scaled and shifted; noise whose rows and coordinates wrap around."""
     draws = np.random.default_rng(0)
     x, noise = draws.normal(size=(2, 700, 5)).astype(np.float32)
     middle, sizes = draws.normal(size=5).astype(np.float32), draws.normal(size=700)
@@ -174,8 +195,8 @@ def test_inputs(threads):
     inputs = kernels.centred(x, 3.0, middle)
     np.testing.assert_allclose(inputs, 3 * x - middle, rtol=1e-5, atol=1e-6)
     before = inputs.copy()
-    kernels.add_noise(inputs, noise[:300], 290, sizes.astype(np.float32))
-    drawn = np.roll(np.tile(noise[:300], (4, 1)), -290, axis=0)[:700]
+    kernels.add_noise(inputs, noise[:300], 290, 2, sizes.astype(np.float32))
+    drawn = np.roll(np.tile(noise[:300], (4, 1)), (-290, -2), axis=(0, 1))[:700]
     np.testing.assert_allclose(inputs, before + sizes[:, None] * drawn, rtol=1e-5, atol=1e-5)
     kernels.close()
 

@@ -226,6 +226,19 @@ def test_a_batch_without_active_latents(side):
 
 
 @needs_triton
+@pytest.mark.parametrize("levels", LEVELS)
+def test_a_batch_of_no_rows_asks_for_nothing(side, levels):
+    """One process of several may get none."""
+    problem = tools.problem(0, 3, 20)
+    aid = Revival(np.arange(10), 3, 0.1, slice(0, None))
+    for rule in rules(20, 4):
+        asked = tools.Asked(rule, levels=LEVELS[levels](20, 4), revival=aid, total=8)
+        losses, found = side.gradients(problem, side.select(problem, rule), asked)
+        assert losses["distortion"] == 0
+        assert not any(part.any() for part in tools.parts(found))
+
+
+@needs_triton
 @pytest.mark.parametrize("fused", [True, False])
 def test_steps_follow_the_reference(side, fused):
     problem = tools.problem(4, 6, 30)

@@ -316,6 +316,18 @@ def test_a_row_of_zeros_stays_finite():
     assert all(bool(w.isfinite().all()) for w in weights)
 
 
+def test_silent_latents_keep_their_encoder_rows():
+    """Decay would only move them further from firing; those that got a gradient shrink."""
+    weights = TensorWeights.of(tools.problem(1, 4, 6).weights, dtype=F64)
+    before = weights.encoder_ND.clone()
+    gradients = weights.like()
+    gradients.bias_N[2] = 1.0
+    adam_step(gradients, weights, TensorMoments.zeros(weights), Knobs(0.1, 1, decay=0.5))
+    torch.testing.assert_close(weights.encoder_ND[2], before[2] * 0.95)
+    before[2] = weights.encoder_ND[2]
+    assert torch.equal(weights.encoder_ND, before)
+
+
 def test_backward_step_and_apply_agree():
     given = tools.problem(8, 4, 10)
     side = tools.reference()
@@ -336,6 +348,8 @@ def test_inputs_by_hand():
     inputs = kernels.centred(x, 2.0, torch.tensor([1.0, 0.0]))
     assert inputs.tolist() == [[1, 4], [5, 8], [9, 12]]
     noise = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    kernels.add_noise(inputs, noise, 1, torch.tensor([10.0, 20.0, -1.0]))
+    kernels.add_noise(inputs, noise, 1, 0, torch.tensor([10.0, 20.0, -1.0]))
     assert inputs.tolist() == [[1, 14], [25, 8], [9, 11]]
+    kernels.add_noise(inputs, noise, 0, 1, torch.tensor([1.0, 0.0, 0.0]))
+    assert inputs[0].tolist() == [1, 15], "coordinates begin at the shift"
     kernels.close()

@@ -20,8 +20,8 @@ def top(pre, k, bias=None):
     rows, latents = pre.shape
     indices = np.full((rows, k), -7, np.int32)
     values = np.full((rows, k), np.nan, np.float32)
-    bias = np.zeros(latents, np.float32) if bias is None else bias
-    top_rows(pre, bias, k, np.empty(lanes_for(latents, k), np.float32), indices, values)
+    pre = pre if bias is None else pre + bias
+    top_rows(pre, k, np.empty(lanes_for(latents, k), np.float32), indices, values)
     return indices, values
 
 
@@ -121,7 +121,7 @@ def test_what_is_above_thresholds(latents, rows, seed):
     counts = np.empty(rows, np.int64)
     room = int(draws.integers(0, rows * latents + 1))
     indices, values = np.full(room, -7, np.int32), np.full(room, np.nan, np.float32)
-    found = above_rows(pre, bias, threshold, counts, indices, values)
+    found = above_rows(pre + bias, threshold, counts, indices, values)
     assert found == wanted.sum(), "those beyond the room are counted"
     np.testing.assert_array_equal(counts, wanted.sum(1))
     stored = min(found, room)

@@ -52,7 +52,7 @@ def _in_words(error: BaseException) -> tuple[dict[str, str], int]:
         return _parts(what, fix=getattr(error, "fix", "")), INTERRUPTED
     if isinstance(error, IsthmusError):
         code = WRONG_USE if isinstance(error, ConfigError) else FAILED
-        return _parts(error.what, error.where, error.why, error.fix), code
+        return _parts(error.what, error.where, error.why, _as_options(error.fix)), code
     # typer brings its own click or stands on the package, by version: told by what they have
     message = getattr(error, "format_message", None)
     if callable(message):
@@ -78,6 +78,13 @@ def _in_words(error: BaseException) -> tuple[dict[str, str], int]:
         why=f"{type(error).__name__}: {line[0] if line else ''}".rstrip(": "),
         fix="run the same command with --debug, and report what it prints",
     ), FAILED
+
+
+def _as_options(fix: str) -> str:
+    """Write arguments of Python as the options that they are on the command line."""
+    for argument in ("drop_bad_rows=True", "drop_bad=True"):
+        fix = fix.replace(argument, "--drop-bad-rows")
+    return fix
 
 
 def _parts(what: str, where: str = "", why: str = "", fix: str = "") -> dict[str, str]:

@@ -20,12 +20,14 @@ __all__ = [
     "Option",
     "Quiet",
     "data_options",
+    "dictionary_options",
     "evaluation_options",
     "help_text",
     "load_options",
     "model_options",
     "preprocess_option",
     "taking",
+    "training_options",
 ]
 
 Json = Annotated[
@@ -53,6 +55,9 @@ _PLACES: Mapping[str, str] = MappingProxyType(
         "Corruption": "models/corruption.py",
     }
 )
+_REGISTRIES: Mapping[str, str] = MappingProxyType({"Bottleneck": "BOTTLENECKS"})
+"""The registry of a place that has several."""
+_DICTIONARY = "Sparse dictionaries"
 RENAMED = {"seed": "split_seed"}
 """Options of loading whose name a setting of training has already."""
 
@@ -153,12 +158,58 @@ def help_text(first: str, second: str, text: str) -> str:
 def model_options() -> tuple[Option, ...]:
     """Return the options of training and of every part of a model."""
     training = declared("Training", "training/config.py", "Training")
-    parts = {panel: declared(panel, place) for panel, place in _PLACES.items()}
+    parts = {
+        panel: declared(panel, place, *registered(place, _REGISTRIES.get(panel, "")))
+        for panel, place in _PLACES.items()
+    }
     fields = (*training, *(field for own in parts.values() for field in own))
     swaps = [_swap(panel) for panel in _PLACES if panel != "Bottleneck"]
     settings = [Option.of(setting) for setting in grouped(fields)]
     order = ["Training", *_PLACES]
     return tuple(sorted([*swaps, *settings], key=lambda option: order.index(option.panel)))
+
+
+def training_options() -> tuple[Option, ...]:
+    """Return :func:`model_options`, where the help says what differs for a sparse dictionary."""
+    own = {setting.name: setting for setting in _dictionary_settings()}
+    usual = {s.name: s for s in grouped(declared("Training", "training/config.py", "Training"))}
+    found = []
+    for option in model_options():
+        here, there = usual.get(option.name), own.get(option.name)
+        if here is not None and there is not None and _differs(here, there):
+            option = replace(option, help=f"{option.help} Sparse dictionaries: {there.help}")
+        found.append(option)
+    return tuple(found)
+
+
+def _differs(one: Setting, other: Setting) -> bool:
+    """Say whether two settings of one name have other defaults, or take other values."""
+    return (one.fields[0].default, one.metavar) != (other.fields[0].default, other.metavar)
+
+
+def dictionary_options() -> tuple[Option, ...]:
+    """Return the options that only a sparse dictionary has."""
+    taken = {option.name for option in model_options()} | {"drop_bad"}
+    bottlenecks = declared(
+        _DICTIONARY, "bottlenecks", *registered("bottlenecks", "DICTIONARY_BOTTLENECKS")
+    )
+    settings = (*_dictionary_settings(), *grouped(bottlenecks))
+    return (
+        Option("latents", "--latents", "Another name of --latent.", _DICTIONARY, "INT"),
+        Option(
+            "normalise",
+            "--normalise",
+            "What is done to each vector, and undone in its reconstruction: nothing, zero mean "
+            "and unit variance over its values (layer), or unit norm.",
+            _DICTIONARY,
+            "none|layer|unit",
+        ),
+        *(Option.of(setting) for setting in settings if setting.name not in taken),
+    )
+
+
+def _dictionary_settings() -> tuple[Setting, ...]:
+    return grouped(declared(_DICTIONARY, "training/dictionary/config.py", "DictionaryTraining"))
 
 
 def _swap(panel: str) -> Option:
@@ -214,9 +265,12 @@ def load_options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def evaluation_options(*names: str) -> tuple[Option, ...]:
-    """Return the options of measuring, by name."""
-    settings = grouped(declared("Evaluation", "runs/evaluation.py", "Evaluation"))
-    return tuple(Option.of(setting) for setting in settings if setting.name in names)
+    """Return the options of measuring, by name; of a dictionary's too."""
+    fields = (
+        *declared("Evaluation", "runs/evaluation.py", "Evaluation"),
+        *declared("Evaluation", "runs/dictionary/metrics.py", "DictionaryEvaluation"),
+    )
+    return tuple(Option.of(setting) for setting in grouped(fields) if setting.name in names)
 
 
 def preprocess_option() -> Option:

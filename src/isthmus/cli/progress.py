@@ -80,10 +80,19 @@ def _epoch(progress: Progress) -> str:
 
 def _losses(row: object) -> str:
     values = dict(row) if isinstance(row, dict) else {}
+    if "train_fvu" in values:
+        return _of_dictionary(values)
     parts = [f"loss {values['train_loss']:.4g}"] if "train_loss" in values else []
     if "validation_loss" in values:
         parts.append(f"validation {values['validation_loss']:.4g}")
     return "  ".join(parts)
+
+
+def _of_dictionary(values: dict[str, float]) -> str:
+    parts = [f"FVU {values['train_fvu']:.4g}"]
+    if "validation_fvu" in values:
+        parts.append(f"held out {values['validation_fvu']:.4g}")
+    return "  ".join([*parts, f"L0 {values['train_l0']:.4g}", f"{values['dead']:.0f} dead"])
 
 
 def _pace(progress: Progress) -> str:

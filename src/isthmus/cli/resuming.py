@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from isthmus.models.corruption import Masking, Noise
     from isthmus.networks import Network
 
-__all__ = ["Begun", "begun"]
+__all__ = ["Begun", "begun", "check_format"]
 
 
 class Begun:
@@ -41,7 +41,7 @@ class Begun:
     """
 
     def __init__(self, config: dict[str, Any], folder: Path) -> None:
-        _check_format(config, folder)
+        check_format(config, folder / "config.json")
         try:
             model, data = config["model"], config["data"]
             network: Network = from_json(model["network"], NETWORKS)
@@ -72,12 +72,19 @@ class Begun:
             ) from error
 
 
-def _check_format(config: dict[str, Any], folder: Path) -> None:
+def check_format(config: dict[str, Any], path: Path) -> None:
+    """Refuse a configuration of a format that this version does not know.
+
+    Raises
+    ------
+    RunError
+        If it is of another format.
+    """
     written = config.get("format")
     if not isinstance(written, int) or not 1 <= written <= FORMAT:
         raise RunError(
             f"the format {written!r} is unknown to this version; nothing was changed",
-            where=str(folder / "config.json"),
+            where=str(path),
             why=f"isthmus {__version__} reads formats 1 to {FORMAT}",
             fix="update isthmus",
         )

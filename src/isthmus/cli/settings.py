@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
+_WITH_DEFAULTS = frozenset({"Training", "Evaluation", "Sparse dictionaries"})
+
 __all__ = ["DeclaredField", "Setting", "declared", "grouped", "registered"]
 
 
@@ -86,7 +88,7 @@ class Setting:
         # presets choose their parts' settings; only the defaults of training hold for them all
         default = fields[0].default
         silent = {"", "None", "True", "False"}
-        if fields[0].panel not in {"Training", "Evaluation"} or default in silent:
+        if fields[0].panel not in _WITH_DEFAULTS or default in silent:
             return ""
         return f" Default {default}."
 
@@ -114,9 +116,15 @@ def declared(panel: str, place: str, *classes: str) -> tuple[DeclaredField, ...]
     return tuple(field for name in wanted for field in _fields(panel, name, bodies.get(name, [])))
 
 
-def registered(place: str) -> tuple[str, ...]:
-    """Return the names of the classes in a place's registry, ``NAME = by_name(...)``."""
-    return tuple(name for tree in _trees(place) for name in _registered(tree))
+def registered(place: str, registry: str = "") -> tuple[str, ...]:
+    """Return the names of the classes in a place's registry, ``NAME = by_name(...)``.
+
+    Parameters
+    ----------
+    registry
+        The registry's name, where a place has several.
+    """
+    return tuple(name for tree in _trees(place) for name in _registered(tree, registry))
 
 
 def grouped(fields: tuple[DeclaredField, ...]) -> tuple[Setting, ...]:
@@ -135,7 +143,7 @@ def _trees(place: str) -> list[ast.Module]:
     return [ast.parse(file.read_text(encoding="utf-8")) for file in found]
 
 
-def _registered(tree: ast.Module) -> list[str]:
+def _registered(tree: ast.Module, registry: str) -> list[str]:
     return [
         argument.id
         for node in tree.body
@@ -144,8 +152,14 @@ def _registered(tree: ast.Module) -> list[str]:
         and isinstance(node.value.func, ast.Name)
         and node.value.func.id == "by_name"
         for argument in node.value.args
-        if isinstance(argument, ast.Name)
+        if isinstance(argument, ast.Name) and (not registry or registry in _targets(node))
     ]
+
+
+def _targets(node: ast.Assign | ast.AnnAssign) -> set[str]:
+    """Return the names that are assigned to."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
 def _fields(panel: str, owner: str, body: list[ast.stmt]) -> Iterator[DeclaredField]:

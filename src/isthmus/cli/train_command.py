@@ -16,14 +16,18 @@ from isthmus.cli.options import (
     Json,
     Quiet,
     data_options,
+    dictionary_options,
     evaluation_options,
     help_text,
     load_options,
     model_options,
     preprocess_option,
     taking,
+    training_options,
 )
 from isthmus.cli.screen import Screen, number
+from isthmus.cli.train_dictionary import Typed, dictionary_job, is_first, train_dictionary
+from isthmus.cli.words import bytes_of, time_of
 from isthmus.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -39,18 +43,22 @@ DEFAULT_PRESET = "dense"
 @app.command(
     help=help_text(
         "isthmus train mnist --model conv --epochs 10 --out runs/mnist-conv",
-        "isthmus train vectors.npy --model sparse-l1 --latent 256 --l0 16",
+        "isthmus train vectors.npy --model topk --latents 3072 --k 32",
         "Train a model, measure it on every split beside PCA of the same size, and write the run: "
         "config.json, model.safetensors, history.csv, metrics.json, figures, a model card and a "
         "checkpoint. A setting that is not given is the preset's own; `isthmus models` lists "
-        "them. Ctrl-C keeps a checkpoint, and `isthmus train --resume --out RUN` goes on.",
+        "them. Ctrl-C keeps a checkpoint, and `isthmus train --resume --out RUN` goes on. Given "
+        "vectors (.npy of two axes, .safetensors, .parquet, a folder of such shards), topk and "
+        "batch-topk are sparse dictionaries, as matryoshka, any-k, jumprelu, gated, relu-l1, kl "
+        "and contrastive always are; with --network they are autoencoders.",
     )
 )
 @taking(
-    *model_options(),
+    *training_options(),
+    *dictionary_options(),
     *data_options(),
     preprocess_option(),
-    *evaluation_options("nll_samples", "nll_rows"),
+    *evaluation_options("nll_samples", "nll_rows", "refined_rows"),
 )
 def train(
     data: Annotated[
@@ -82,6 +90,17 @@ def train(
             show_default=False,
         ),
     ] = None,
+    members: Annotated[
+        str | None,
+        typer.Option(
+            "--members",
+            metavar="TEXT",
+            help="Several dictionaries that one pass over the data trains, each a run below "
+            '--out: "topk:k=32;topk:k=64,latents=6144;batch-topk:k=32".',
+            show_default=False,
+            rich_help_panel="Sparse dictionaries",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", metavar=" ", help="Go on with the training in --out.")
     ] = False,
@@ -99,8 +118,16 @@ def train(
     """Train a model."""
     from isthmus.training.device import chosen_device
 
-    screen = Screen(as_json=as_json, quiet=quiet)
-    folder = _folder(data, model, out, resume=resume, dry_run=dry_run)
+    first = is_first()
+    screen = Screen(as_json=as_json, quiet=quiet or not first)
+    name = model or ("members" if members is not None else DEFAULT_PRESET)
+    unclaimed = resume or dry_run or not first
+    folder = _folder(data, name, out, resume=resume, unclaimed=unclaimed)
+    typed = Typed(data, model or DEFAULT_PRESET, model is not None, members, given, resume, folder)
+    dictionaries = dictionary_job(typed, screen)
+    if dictionaries is not None:
+        train_dictionary(dictionaries, typed, screen, dry_run=dry_run, figures=not no_figures)
+        return
     job = _job(data, model, folder, given, resume=resume, screen=screen)
     chosen_device(job.training.device)  # a wrong one is told before the folder is made
     _announce(job, screen)
@@ -124,7 +151,7 @@ def train(
 
 
 def _folder(
-    data: str | None, model: str | None, out: Path | None, *, resume: bool, dry_run: bool
+    data: str | None, model: str, out: Path | None, *, resume: bool, unclaimed: bool
 ) -> Path:
     """Return where the run goes, refusing a folder that is taken before anything is loaded."""
     if resume and out is None:
@@ -138,13 +165,13 @@ def _folder(
         folder = out
     else:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(data or "").stem).strip("-.") or "data"
-        folder = Path("runs") / f"{stem}-{model or DEFAULT_PRESET}"
-    if resume or dry_run:
+        folder = Path("runs") / f"{stem}-{model}"
+    if unclaimed:
         return folder
     if folder.exists() and not folder.is_dir():
         raise RunError("there is a file where the run should go", where=str(folder))
     if folder.is_dir() and any(folder.iterdir()):
-        holds = (folder / "config.json").exists()
+        holds = any((folder / name).exists() for name in ("config.json", "members.json"))
         other = next(
             name
             for number in range(2, 10**6)
@@ -180,7 +207,11 @@ def _job(
     from isthmus.runs.training import job_for
 
     before = begun(folder) if resume else None
-    typed = {option.name for option in model_options()} & set(given)
+    # a setting that only a dictionary has is refused by name, not passed over
+    options = (*model_options(), *dictionary_options())
+    typed = {option.name for option in options} & set(given)
+    if "refined_rows" in given:
+        raise ConfigError("--refined-rows is for sparse dictionaries", fix="leave it out")
     base = before.preset if before is not None and model is None else (model or DEFAULT_PRESET)
     found, settings = chosen(base, {name: given[name] for name in typed})
     loading = load_options(given)
@@ -253,9 +284,9 @@ def _plan(job: Job, folder: Path, screen: Screen) -> None:
             ("would be written to", str(folder)),
             ("parameters", f"{plan.parameters:,}"),
             ("steps", f"{plan.steps:,}"),
-            ("memory", _bytes(plan.memory_bytes)),
-            ("disk", _bytes(plan.disk_bytes)),
-            ("time in training steps", _time(plan.seconds)),
+            ("memory", bytes_of(plan.memory_bytes)),
+            ("disk", bytes_of(plan.disk_bytes)),
+            ("time in training steps", time_of(plan.seconds)),
             ("speed", f"{plan.samples_per_second:,.0f} samples/s"),
             ("device", plan.device),
         ],
@@ -294,7 +325,7 @@ def _close(run: Run, folder: Path, seconds: float, trained: int, screen: Screen)
     facts = [
         (
             "trained",
-            f"{len(run.history)} epochs in {_time(seconds)}, "
+            f"{len(run.history)} epochs in {time_of(seconds)}, "
             f"{number(trained / max(seconds, 1e-9))} samples/s",
         ),
         ("run", str(folder)),
@@ -304,19 +335,3 @@ def _close(run: Run, folder: Path, seconds: float, trained: int, screen: Screen)
     words = ["isthmus", "reconstruct", str(folder), run.origin.source or "DATA"]
     facts.append(("next", shlex.join([*words, "--out", str(folder / "samples")])))
     screen.words(facts)
-
-
-def _bytes(count: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"
-
-
-def _time(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.3g} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.3g} min"
-    return f"{seconds / 3600:.3g} h"

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from isthmus.kernels.compiled import compiled
 
 __all__ = [
     "centred_rows",
@@ -23,10 +24,9 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
-_FAST = {"reassoc", "contract", "nsz"}
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def _add_latents(
     out_D: Array, decoder_ND: Array, indices: Array, values: Array, first: int, last: int
 ) -> None:  # pragma: no cover - compiled
@@ -47,7 +47,7 @@ def _add_latents(
             out_D[i] += p * decoder_ND[a, i]
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def _dots(
     vector_D: Array, rows_ND: Array, indices: Array, out: Array, first: int, last: int
 ) -> None:  # pragma: no cover - compiled
@@ -73,7 +73,7 @@ def _dots(
         out[rest] = p
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def centred_rows(
     x_RD: Array, factor: np.float32, middle_D: Array, out_RD: Array
 ) -> None:  # pragma: no cover - compiled
@@ -83,18 +83,25 @@ def centred_rows(
             out_RD[r, i] = factor * x_RD[r, i] - middle_D[i]
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def noisy_rows(
-    inputs_RD: Array, noise_PD: Array, first: int, sizes_R: Array
+    inputs_RD: Array, noise_PD: Array, first: int, shift: int, sizes_R: Array
 ) -> None:  # pragma: no cover - compiled
-    """Add to row r ``sizes[r]`` times row ``first + r`` of the noise, which wraps around."""
+    """Add to row r ``sizes[r]`` times row ``first + r`` of the noise, turned by ``shift``.
+
+    Rows and coordinates of the noise wrap around.
+    """
+    rest = inputs_RD.shape[1] - shift
     for r in range(inputs_RD.shape[0]):
-        drawn = noise_PD[(first + r) % noise_PD.shape[0]]
-        for i in range(drawn.size):
-            inputs_RD[r, i] += sizes_R[r] * drawn[i]
+        drawn, size = noise_PD[(first + r) % noise_PD.shape[0]], sizes_R[r]
+        head, tail = inputs_RD[r, :rest], inputs_RD[r, rest:]
+        for i in range(rest):
+            head[i] += size * drawn[shift + i]
+        for i in range(shift):
+            tail[i] += size * drawn[i]
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def decode_rows(
     indptr: Array, indices: Array, values: Array, decoder_ND: Array, start_D: Array, out_RD: Array
 ) -> None:  # pragma: no cover - compiled
@@ -105,7 +112,7 @@ def decode_rows(
         _add_latents(out, decoder_ND, indices, values, indptr[r], indptr[r + 1])
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def dots_rows(
     indptr: Array, indices: Array, vectors_RD: Array, rows_ND: Array, out: Array
 ) -> None:  # pragma: no cover - compiled
@@ -114,7 +121,7 @@ def dots_rows(
         _dots(vectors_RD[r], rows_ND, indices, out, indptr[r], indptr[r + 1])
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def residual_rows(
     indptr: Array,
     indices: Array,
@@ -148,7 +155,7 @@ def residual_rows(
     return total
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def sort_rows(
     indptr: Array, indices: Array, values: Array, by_value: bool
 ) -> None:  # pragma: no cover - compiled
@@ -172,7 +179,7 @@ def sort_rows(
             indices[place], values[place] = index, value
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def level_rows(
     indptr: Array,
     indices: Array,

@@ -70,11 +70,18 @@ class CPUKernels(Selecting):
         self.team.map(work, self.blocks(len(x_BD), 3072))
         return out
 
-    def add_noise(self, inputs_BD: Array, noise_PD: Array, first: int, sizes_B: Array) -> None:
-        """Add ``sizes[b]`` times row ``first + b`` of the noise (wrapping around) to each row."""
+    def add_noise(
+        self, inputs_BD: Array, noise_PD: Array, first: int, shift: int, sizes_B: Array
+    ) -> None:
+        """Add ``sizes[b]`` times row ``first + b`` of the noise to each row.
+
+        The noise's rows wrap around, and so do its coordinates, which begin at ``shift``.
+        """
 
         def work(rows: slice) -> None:
-            code_rows.noisy_rows(inputs_BD[rows], noise_PD, first + rows.start, sizes_B[rows])
+            code_rows.noisy_rows(
+                inputs_BD[rows], noise_PD, first + rows.start, shift, sizes_B[rows]
+            )
 
         self.team.map(work, self.blocks(len(inputs_BD), 3072))
 

@@ -115,7 +115,7 @@ class GPUKernels(TensorInputs):
         wanted = k * len(inputs_BD)
         few = product(inputs_BD[:: max(1, len(inputs_BD) // 128)][:128], weights).reshape(-1)
         share = min(len(few), 3 * k * len(few) // (2 * len(weights.bias_N)) + 1)
-        guess = float(few.topk(share).values[-1])
+        guess = float(few.topk(share).values[-1]) if wanted else 0.0
         for lowered in (guess, guess / 2, guess / 8, 0.0):
             # a guess that is infinite, negative or no number is no guess
             bound = lowered if 0 < lowered < float("inf") else 0.0
@@ -207,17 +207,23 @@ class GPUKernels(TensorInputs):
         Level l reconstructs with the segments 0 to l of a sample; an entry of segment m is pulled
         at by the weighted residuals of all levels from m on.
         """
-        batch, count = len(inputs_BD), len(levels.ends)
+        (batch, width), count = inputs_BD.shape, len(levels.ends)
         sample = code.rows
         segment = sample * count + level_of(code, levels)
         indptr = indptr_of(torch.bincount(segment, minlength=batch * count))
         parts = self._sums(indptr, code.indices, code.values, weights.decoder_ND)
-        residual_BLD = parts.reshape(batch, count, -1).cumsum(1) - inputs_BD[:, None]
-        squares_L = residual_BLD.square().sum((0, 2), dtype=torch.float64) * scale
+        # not cumsum, which may add in any order on a GPU
+        residual_BLD = parts.reshape(batch, count, width)
+        residual_BLD[:, 0] -= inputs_BD
+        for level in range(1, count):
+            residual_BLD[:, level] += residual_BLD[:, level - 1]
         whole_BD = residual_BLD[:, -1].clone()
+        squares_L = residual_BLD.square().sum((0, 2), dtype=torch.float64) * scale
         weight_L = torch.tensor(levels.weights, device=inputs_BD.device)
-        pulls_BLD = (residual_BLD * weight_L[:, None]).flip(1).cumsum(1).flip(1)
-        pulls_PD = pulls_BLD.reshape(batch * count, -1).contiguous()
+        pulls_BLD = residual_BLD.mul_(weight_L[:, None])
+        for level in range(count - 1, 0, -1):
+            pulls_BLD[:, level - 1] += pulls_BLD[:, level]
+        pulls_PD = pulls_BLD.reshape(batch * count, width)
         factor = 2 * scale
         found = TensorBackward(
             code.indices,

@@ -161,10 +161,15 @@ class TensorInputs:
         """Return ``factor * x - pre_bias``, (B, D)."""
         return x_BD * factor - pre_bias_D
 
-    def add_noise(self, inputs_BD: Tensor, noise_PD: Tensor, first: int, sizes_B: Tensor) -> None:
-        """Add ``sizes[b]`` times row ``first + b`` of the noise (wrapping around) to each row."""
+    def add_noise(
+        self, inputs_BD: Tensor, noise_PD: Tensor, first: int, shift: int, sizes_B: Tensor
+    ) -> None:
+        """Add ``sizes[b]`` times row ``first + b`` of the noise to each row.
+
+        The noise's rows wrap around, and so do its coordinates, which begin at ``shift``.
+        """
         numbers = torch.arange(first, first + len(inputs_BD), device=inputs_BD.device)
-        inputs_BD += sizes_B[:, None] * noise_PD[numbers % len(noise_PD)]
+        inputs_BD += sizes_B[:, None] * noise_PD[numbers % len(noise_PD)].roll(-shift, 1)
 
     def close(self) -> None:
         """Nothing is held open."""

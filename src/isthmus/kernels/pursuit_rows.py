@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from isthmus.kernels.pursuit_solve import compiled, factor, residual, settle, subtract, take
+from isthmus.kernels.compiled import compiled
+from isthmus.kernels.pursuit_solve import factor, residual, settle, subtract, take
 from isthmus.kernels.pursuit_space import Atoms, Scratch
 
 __all__ = ["Picks", "Rules", "refit_rows", "stage_rows"]

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from isthmus.kernels.compiled import compiled
 from isthmus.kernels.pursuit_space import GRAM_STEP, Atoms, Scratch
 
-__all__ = ["compiled", "factor", "residual", "settle", "subtract", "take"]
+__all__ = ["factor", "residual", "settle", "subtract", "take"]
 
 Array = NDArray[Any]
 _LEAST = np.float32(1e-6)  # squared length below which a direction counts as inside the span
 _ROUNDS = 4  # of refinement and of taking out negative coefficients
 _SWEEPS = 200  # of coordinate descent at most
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compile, keeping the machine code for the next start where a folder can be written."""
-    # Divisions need no test for zero; sums may be reordered, but NaN and infinity keep their sense.
-    options: Any = {"nogil": True, "error_model": "numpy"}
-    options["fastmath"] = {"reassoc", "contract", "nsz"}
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package's folder nor the user's cache can be written
-        return njit(**options)(function)
 
 
 @compiled

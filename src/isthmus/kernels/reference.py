@@ -99,7 +99,8 @@ def loss_terms(
 
 def _spread(error_RD: Tensor, add_up: Callable[[Tensor], Tensor]) -> Tensor:
     """Return ``sum ||e - mean e||^2``; 0 where the rows are alike but for rounding."""
-    error_RD = error_RD.double()
+    if error_RD.device.type != "mps":  # which has no float64
+        error_RD = error_RD.double()
     count = error_RD.new_tensor([len(error_RD)])
     sums = add_up(torch.cat([count, error_RD.square().sum()[None], error_RD.sum(0)]))
     spread = sums[1] - sums[2:].square().sum() / sums[0].clamp(min=1)

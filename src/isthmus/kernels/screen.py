@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +13,7 @@ from isthmus.kernels.screen_rows import leftover_rows, screened_rows
 from isthmus.kernels.select_rows import lanes_for
 from isthmus.kernels.team import Team
 
-__all__ = ["Screen", "one_torch_thread"]
+__all__ = ["Screen"]
 
 Array = NDArray[Any]
 
@@ -85,14 +83,3 @@ def _rounded(rows: Array, out: torch.Tensor) -> tuple[Array, Array]:
     out.copy_(torch.from_numpy(rows))
     leftover_rows(rows, out.view(torch.int16).numpy().view(np.uint16), left, norm)
     return left, norm
-
-
-@contextlib.contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Hold torch to one thread a caller: the team splits the work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -17,18 +17,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from isthmus.kernels.compiled import compiled
 from isthmus.kernels.select_rows import _kept
 
 __all__ = ["leftover_rows", "screened_rows"]
 
 Array = NDArray[Any]
-_FAST = {"reassoc", "contract", "nsz"}
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def leftover_rows(
     values_RD: Array, bits_RD: Array, left_R: Array, norm_R: Array
 ) -> None:  # pragma: no cover - compiled
@@ -51,7 +50,7 @@ def leftover_rows(
         norm_R[r] = np.sqrt(norm)
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def _tops(row: Array, tops: Array) -> None:  # pragma: no cover - compiled
     """Take the largest key of each interleaved lane."""
     lanes = tops.size
@@ -74,7 +73,7 @@ def _tops(row: Array, tops: Array) -> None:  # pragma: no cover - compiled
             tops[g] = a if a > top else top
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _bound(tops: Array, k: int) -> np.int64:  # pragma: no cover - compiled
     """Return the k-th largest lane maximum, or 0 where it is negative."""
     low, high = np.int64(0), np.int64(32767)
@@ -90,7 +89,7 @@ def _bound(tops: Array, k: int) -> np.int64:  # pragma: no cover - compiled
     return low
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def _score(
     x_D: Array,
     encoder_ND: Array,
@@ -123,7 +122,7 @@ def _score(
         values[rest] = p + bias_N[a]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _collect(
     row: Array, tops: Array, low: np.int64, high: np.int64, indices: Array, count: int
 ) -> int:  # pragma: no cover - compiled
@@ -138,7 +137,7 @@ def _collect(
     return count
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def _row(
     keys_N: Array,
     x_D: Array,
@@ -172,7 +171,7 @@ def _row(
             count = _collect(keys_N, tops, low, bound, indices, k)
             _score(x_D, encoder_ND, bias_N, indices, values, k, count)
             _shrunk(values, indices, count, k)
-            return scored + count - k
+            return int(scored + count - k)
     for j in range(latents):
         indices[j] = j
     _score(x_D, encoder_ND, bias_N, indices, values, 0, latents)
@@ -180,7 +179,7 @@ def _row(
     return latents
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _shrunk(values: Array, indices: Array, count: int, k: int) -> None:  # pragma: no cover
     """Move the k largest to the front: a cut first, where there are many."""
     if count > 4 * k + 64:
@@ -194,7 +193,7 @@ def _shrunk(values: Array, indices: Array, count: int, k: int) -> None:  # pragm
     _kept(values, indices, count, k)
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def screened_rows(
     keys_RN: Array,
     inputs_RD: Array,

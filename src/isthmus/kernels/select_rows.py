@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from isthmus.kernels.compiled import compiled
 
 __all__ = ["above_rows", "lanes_for", "top_rows"]
 
 Array = NDArray[Any]
-_FAST = {"reassoc", "contract", "nsz"}
 
 
 def lanes_for(latents: int, k: int) -> int:
@@ -28,7 +28,7 @@ def lanes_for(latents: int, k: int) -> int:
     return int(min(max(64, -(-6 * k // 16) * 16), latents))
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def _bound(tops: Array, k: int) -> Any:  # pragma: no cover - compiled
     """Return a value that at least ``k`` entries reach, within 1/4096 of the largest such."""
     low, high = tops[0], tops[0]
@@ -47,32 +47,30 @@ def _bound(tops: Array, k: int) -> Any:  # pragma: no cover - compiled
     return low
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
-def _lane_tops(row: Array, bias: Array, tops: Array) -> None:  # pragma: no cover - compiled
-    """Take the largest biased value of each lane."""
+@compiled
+def _lane_tops(row: Array, tops: Array) -> None:  # pragma: no cover - compiled
+    """Take the largest value of each lane."""
     lanes = tops.size
     four = row.size // (4 * lanes) * (4 * lanes)
     tops[:] = np.float32(-np.inf)
     for s in range(0, four, 4 * lanes):  # four strides at once: the maxima are stored less often
         # slices of their own: the compiler then knows that it may take many lanes at once
-        r1, b1 = row[s : s + lanes], bias[s : s + lanes]
-        r2, b2 = row[s + lanes : s + 2 * lanes], bias[s + lanes : s + 2 * lanes]
-        r3, b3 = row[s + 2 * lanes : s + 3 * lanes], bias[s + 2 * lanes : s + 3 * lanes]
-        r4, b4 = row[s + 3 * lanes : s + 4 * lanes], bias[s + 3 * lanes : s + 4 * lanes]
+        one, two = row[s : s + lanes], row[s + lanes : s + 2 * lanes]
+        three, last = row[s + 2 * lanes : s + 3 * lanes], row[s + 3 * lanes : s + 4 * lanes]
         for g in range(lanes):
-            a, b, c, d, top = r1[g] + b1[g], r2[g] + b2[g], r3[g] + b3[g], r4[g] + b4[g], tops[g]
+            a, b, c, d, top = one[g], two[g], three[g], last[g], tops[g]
             a = a if a > b else b
             c = c if c > d else d
             a = a if a > c else c
             tops[g] = a if a > top else top
     for s in range(four, row.size, lanes):
-        r1, b1 = row[s : min(s + lanes, row.size)], bias[s : min(s + lanes, row.size)]
-        for g in range(r1.size):
-            a, top = r1[g] + b1[g], tops[g]
+        one = row[s : min(s + lanes, row.size)]
+        for g in range(one.size):
+            a, top = one[g], tops[g]
             tops[g] = a if a > top else top
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def _kept(values: Array, indices: Array, count: int, k: int) -> None:  # pragma: no cover
     """Move the ``k`` largest of ``count`` candidates to the front; of equals the lower index."""
     while count > k:
@@ -86,24 +84,24 @@ def _kept(values: Array, indices: Array, count: int, k: int) -> None:  # pragma:
         values[worst], indices[worst] = values[count], indices[count]
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def top_rows(
-    pre_RN: Array, bias_N: Array, k: int, tops_G: Array, out_index_RK: Array, out_value_RK: Array
+    pre_RN: Array, k: int, tops_G: Array, out_index_RK: Array, out_value_RK: Array
 ) -> None:  # pragma: no cover - compiled
-    """Select the ``k`` largest of each row of ``pre + bias``, unordered, negative ones as 0."""
+    """Select the ``k`` largest of each row of ``pre``, unordered, negative ones as 0."""
     rows, latents = pre_RN.shape
     lanes = tops_G.size
     indices = np.empty(latents, np.int32)
     values = np.empty(latents, np.float32)
     for r in range(rows):
         row = pre_RN[r]
-        _lane_tops(row, bias_N, tops_G)
+        _lane_tops(row, tops_G)
         bound = _bound(tops_G, k)
         count = 0
         for g in range(lanes):
             if tops_G[g] >= bound:
                 for j in range(g, latents, lanes):
-                    value = row[j] + bias_N[j]
+                    value = row[j]
                     if value >= bound:
                         indices[count] = j
                         values[count] = value
@@ -118,7 +116,7 @@ def top_rows(
             for j in range(latents):  # equals of the cut in the order of latents
                 if kept == k:
                     break
-                if row[j] + bias_N[j] == cut:
+                if row[j] == cut:
                     values[kept], indices[kept] = cut, j
                     kept += 1
             count = kept
@@ -127,7 +125,7 @@ def top_rows(
         for j in range(latents):  # a row of fewer than k numbers: NaN, so that the loss shows it
             if count >= k:
                 break
-            if row[j] + bias_N[j] != row[j] + bias_N[j]:
+            if row[j] != row[j]:
                 indices[count], values[count] = j, np.float32(np.nan)
                 count += 1
         for c in range(k):
@@ -135,16 +133,15 @@ def top_rows(
             out_value_RK[r, c] = np.float32(0) if values[c] <= 0 else values[c]
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def above_rows(
     pre_RN: Array,
-    bias_N: Array,
     threshold_N: Array,
     out_count_R: Array,
     out_index: Array,
     out_value: Array,
 ) -> int:  # pragma: no cover - compiled
-    """Collect the entries of ``pre + bias`` above the thresholds, row after row.
+    """Collect the entries of ``pre`` above the thresholds, row after row.
 
     Returns the number of entries found, which may exceed the room in ``out_index``; those beyond
     it are only counted.
@@ -156,13 +153,13 @@ def above_rows(
         before = found
         for start in range(0, latents, 64):
             end = min(start + 64, latents)
-            row, bias, least = pre_RN[r, start:end], bias_N[start:end], threshold_N[start:end]
+            row, least = pre_RN[r, start:end], threshold_N[start:end]
             hits = np.int32(0)
             for j in range(row.size):
-                hits += np.int32(row[j] + bias[j] > least[j])
+                hits += np.int32(row[j] > least[j])
             if hits:
                 for j in range(row.size):
-                    value = row[j] + bias[j]
+                    value = row[j]
                     if value > least[j]:
                         if found < room:
                             out_index[found] = start + j

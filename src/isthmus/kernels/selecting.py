@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.kernels.code import SparseCode
+from isthmus.kernels.product import Product, fastest_product
 from isthmus.kernels.rules import Above, RowTopK, Rule, Weights
 from isthmus.kernels.select_rows import above_rows, lanes_for, top_rows
-from isthmus.kernels.team import Team
+from isthmus.kernels.team import Team, one_torch_thread
 
 __all__ = ["Selecting"]
 
@@ -61,7 +62,7 @@ class Selecting:
         add_up
             Adds sums over those processes, for what is chosen over the batch.
         """
-        with self.team.at_work():
+        with self.team.at_work(), one_torch_thread():
             if isinstance(rule, RowTopK) and self.fast:
                 return self._screened_top_k(inputs_BD, weights, rule.k)
             if isinstance(rule, RowTopK):
@@ -75,32 +76,32 @@ class Selecting:
         indices = np.empty((len(inputs_BD), k), np.int32)
         values = np.empty((len(inputs_BD), k), np.float32)
         lanes = lanes_for(latents, k)
+        product = self._product(weights)
 
         def work(rows: slice) -> None:
-            with self._product(inputs_BD[rows], weights.encoder_ND) as pre:
+            with self._room((rows.stop - rows.start) * latents) as room:
+                pre = product(inputs_BD[rows], room)
                 tops = np.empty(lanes, np.float32)
-                top_rows(pre, weights.bias_N, k, tops, indices[rows], values[rows])
+                top_rows(pre, k, tops, indices[rows], values[rows])
 
         self.team.map(work, self.blocks(len(inputs_BD), latents))
         return SparseCode.fixed(indices, values, latents)
 
     def _screened_top_k(self, inputs_BD: Array, weights: Weights, k: int) -> SparseCode:
-        from isthmus.kernels.screen import Screen, one_torch_thread
+        from isthmus.kernels.screen import Screen
 
         latents = len(weights.bias_N)
         indices = np.empty((len(inputs_BD), k), np.int32)
         values = np.empty((len(inputs_BD), k), np.float32)
-        with one_torch_thread():
-            screen = Screen(weights, self.team)
+        screen = Screen(weights, self.team)
 
-            def work(rows: slice) -> None:
-                size = (rows.stop - rows.start) * latents
-                # two bytes a value: room for as many lies in half the scratch
-                with self._room(-(-size // 2)) as room:
-                    keys = torch.from_numpy(room).view(torch.bfloat16)[:size].view(-1, latents)
-                    screen.top_rows(inputs_BD[rows], k, keys, indices[rows], values[rows])
+        def work(rows: slice) -> None:
+            size = (rows.stop - rows.start) * latents
+            with self._room(-(-size // 2)) as room:  # two bytes a value
+                keys = torch.from_numpy(room).view(torch.bfloat16)[:size].view(-1, latents)
+                screen.top_rows(inputs_BD[rows], k, keys, indices[rows], values[rows])
 
-            self.team.map(work, self.blocks(len(inputs_BD), latents))
+        self.team.map(work, self.blocks(len(inputs_BD), latents))
         return SparseCode.fixed(indices, values, latents)
 
     def _above(
@@ -108,17 +109,19 @@ class Selecting:
     ) -> SparseCode:
         """Collect everything above thresholds; ``expected`` entries a row are room to begin."""
         threshold_N = np.maximum(threshold_N, 0, dtype=np.float32)  # the rectifier
+        product = self._product(weights)
 
         def work(rows: slice) -> tuple[Array, Array, Array]:
-            with self._product(inputs_BD[rows], weights.encoder_ND) as pre:
+            with self._room((rows.stop - rows.start) * len(threshold_N)) as room:
+                pre = product(inputs_BD[rows], room)
                 counts = np.empty(len(pre), np.int64)
-                room = expected * len(pre)
+                most = expected * len(pre)
                 while True:
-                    indices, values = np.empty(room, np.int32), np.empty(room, np.float32)
-                    found = above_rows(pre, weights.bias_N, threshold_N, counts, indices, values)
-                    if found <= room:
+                    indices, values = np.empty(most, np.int32), np.empty(most, np.float32)
+                    found = above_rows(pre, threshold_N, counts, indices, values)
+                    if found <= most:
                         return counts, indices[:found], values[:found]
-                    room = found
+                    most = found
 
         parts = self.team.map(work, self.blocks(len(inputs_BD), len(weights.bias_N)))
         indptr = np.zeros(len(inputs_BD) + 1, np.int64)
@@ -161,12 +164,11 @@ class Selecting:
             return _largest(found, wanted)
         return _kept(found, found.values >= _shared_cut(found.values, wanted, add_up))
 
-    @contextlib.contextmanager
-    def _product(self, inputs_RD: Array, encoder_ND: Array) -> Iterator[Array]:
-        """Lend a thread's scratch, filled with ``inputs @ encoder.T``."""
-        with self._room(len(inputs_RD) * len(encoder_ND)) as room:
-            pre = room.reshape(len(inputs_RD), len(encoder_ND))
-            yield np.matmul(inputs_RD, encoder_ND.T, out=pre)
+    def _product(self, weights: Weights) -> Product:
+        """Prepare the encoder for blocks of rows."""
+        rows = self.blocks(1 << 20, len(weights.bias_N))[0].stop
+        made: Product = fastest_product()(weights.encoder_ND, weights.bias_N, rows)
+        return made
 
     @contextlib.contextmanager
     def _room(self, size: int) -> Iterator[Array]:

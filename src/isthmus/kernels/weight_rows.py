@@ -10,16 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from isthmus.kernels.compiled import compiled
 
 __all__ = ["adam_rows", "gradient_rows", "hits_by_latent", "stepped_rows"]
 
 Array = NDArray[Any]
-_FAST = {"reassoc", "contract", "nsz"}
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def hits_by_latent(indices: Array, starts_N1: Array, order: Array) -> None:  # pragma: no cover
     """Sort entries by latent: those of n are ``order[starts[n]:starts[n + 1]]``, in order."""
     starts_N1[:] = 0
@@ -34,7 +34,7 @@ def hits_by_latent(indices: Array, starts_N1: Array, order: Array) -> None:  # p
         place[n] += 1
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def _weighted_sum(
     out_D: Array, vectors: Array, rows: Array, weights: Array, order: Array, first: int, last: int
 ) -> None:  # pragma: no cover - compiled
@@ -57,7 +57,7 @@ def _weighted_sum(
             out_D[i] += p * vectors[a, i]
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def _gradient(
     n: int,
     starts_N1: Array,
@@ -83,7 +83,7 @@ def _gradient(
     return total
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def gradient_rows(
     begin: int,
     end: int,
@@ -121,7 +121,7 @@ def gradient_rows(
         )
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def _adam_row(
     weight_D: Array, gradient_D: Array, mean_D: Array, square_D: Array, knobs: Array
 ) -> None:  # pragma: no cover - compiled
@@ -136,7 +136,7 @@ def _adam_row(
         weight_D[i] -= rate * m / (np.sqrt(v) * correction + epsilon)
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def _without_parallel(gradient_D: Array, row_D: Array) -> None:  # pragma: no cover - compiled
     """Remove from a gradient its component along a unit row."""
     along = np.float32(0)
@@ -146,7 +146,7 @@ def _without_parallel(gradient_D: Array, row_D: Array) -> None:  # pragma: no co
         gradient_D[i] -= along * row_D[i]
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def _to_unit_norm(row_D: Array) -> None:  # pragma: no cover - compiled
     square = np.float32(0)
     for i in range(row_D.size):
@@ -157,7 +157,7 @@ def _to_unit_norm(row_D: Array) -> None:  # pragma: no cover - compiled
             row_D[i] *= scale
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def _step(
     n: int,
     encoder_ND: Array,
@@ -179,7 +179,7 @@ def _step(
     _to_unit_norm(decoder_ND[n])
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def adam_rows(
     begin: int,
     end: int,
@@ -210,7 +210,7 @@ def adam_rows(
         )
 
 
-@njit(nogil=True, fastmath=_FAST, cache=True)
+@compiled
 def stepped_rows(
     begin: int,
     end: int,

@@ -71,7 +71,7 @@ class GatedObjective(Objective):
         penalty = weight.clone() * open_BN.sum(1) / variance**0.5
         penalty = penalty + fvu_terms(x_BD, frozen, variance)
         if self.training and self.controller is not None:
-            self.controller.step((a.detach() > 0).sum(1).float().mean())
+            self.controller.step(self.row_mean((a > 0).sum(1).float()))
         return Charge(fvu_terms(x_BD, model.decoded(a), variance), penalty, a)
 
     def rescale(self, factor: float) -> None:

@@ -51,12 +51,12 @@ class KLObjective(Objective):
         a = self.codes(model.preactivations(x_BD))
         memory = self.config.memory
         now = a.mean(0)
-        mean = memory * self.mean + (1 - memory) * now
+        running = memory * self.mean + (1 - memory) * self.row_mean(a)
         # the running mean's value with the batch's own gradient
-        mean = mean.detach() + now - now.detach()
+        mean = running + now - now.detach()
         divergence = bernoulli_kl(self.config.target, mean.clamp(1e-6, 1 - 1e-6)).sum()
         if self.training:
-            self.mean.copy_(memory * self.mean + (1 - memory) * now.detach())
+            self.mean.copy_(running)
         penalty = self.config.weight * divergence.expand(len(x_BD))
         return Charge(fvu_terms(x_BD, model.decoded(a), variance), penalty, a)
 

@@ -52,6 +52,16 @@ class Objective(nn.Module):
     k: int | None = None
     """Active latents of a sample, where that is a setting."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_up: Callable[[Tensor], Tensor] = _alone
+        """Adds sums over the processes that share a batch."""
+
+    def row_mean(self, values_BX: Tensor) -> Tensor:
+        """Return the mean over the rows of the whole batch, held constant."""
+        sums = self.add_up(values_BX.detach().sum(0, keepdim=True))
+        return (sums / self.add_up(sums.new_tensor(float(len(values_BX)))))[0]
+
     def rule(self, k: int | None = None) -> Rule:
         """Say which latents are active while training; ``k`` replaces the setting."""
         raise ConfigError(f"{type(self).__name__} is not trained by the kernels")
@@ -115,6 +125,10 @@ class Objective(nn.Module):
     def describe(self) -> list[str]:
         """Say what the settings amount to, in plain sentences."""
         return []
+
+
+def _alone(sums: Tensor) -> Tensor:
+    return sums
 
 
 def fvu_terms(x_BD: Tensor, output_BD: Tensor, variance: float) -> Tensor:

@@ -62,10 +62,10 @@ class L1Objective(Objective):
         """Return the terms of a batch."""
         a = self.codes(model.preactivations(x_BD))
         active = a.detach() > 0
-        l0 = active.sum(1).float().mean()
+        l0 = self.row_mean(active.sum(1).float())
         cost = a
         if self.config.reweight:
-            size = a.detach().sum() / active.sum().clamp_min(1)
+            size = self.row_mean(a.sum(1)) / l0.clamp_min(1e-6)
             cost = a * (size / (a.detach() + self.config.reweight * size))
         weight = self.get_buffer("weight") if self.controller is None else self.controller.weight
         penalty = weight.clone() * cost.sum(1) / variance**0.5
@@ -120,7 +120,7 @@ class JumpReLUObjective(Objective):
         weight = self.get_buffer("weight") if self.controller is None else self.controller.weight
         penalty = weight.clone() * active
         if self.training and self.controller is not None:
-            self.controller.step(active.detach().mean())
+            self.controller.step(self.row_mean(active))
         return Charge(fvu_terms(x_BD, model.decoded(a), variance), penalty, a)
 
     def rescale(self, factor: float) -> None:

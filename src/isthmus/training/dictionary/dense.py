@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,12 @@ Array = NDArray[Any]
 
 
 def auxiliary_loss(
-    model: SparseDictionary, pre_BN: Tensor, error_BD: Tensor, dead: Tensor, k: int
+    model: SparseDictionary,
+    pre_BN: Tensor,
+    error_BD: Tensor,
+    dead: Tensor,
+    k: int,
+    add_up: Callable[[Array], Array] = lambda sums: sums,
 ) -> Tensor:
     """Return ``sum ||e - e_hat||^2 / sum ||e - mean e||^2`` of dead latents alone, a scalar.
 
@@ -29,16 +35,19 @@ def auxiliary_loss(
     ----------
     error_BD
         ``x - x_hat``, held constant.
+    add_up
+        Adds sums over the processes that share the batch.
 
     Source: Gao et al., arXiv:2406.04093, A.2; no bias in the auxiliary reconstruction.
     """
     error = error_BD.detach()
-    spread = (error - error.mean(0)).square().sum()
-    if float(spread) <= 0:
+    rows = error.cpu().numpy().astype(np.float64)
+    sums = add_up(np.concatenate([[len(rows), np.square(rows).sum()], rows.sum(0)]))
+    spread = float(sums[1] - np.square(sums[2:]).sum() / max(sums[0], 1))
+    if spread <= 1e-9 * sums[1]:  # rows that are alike: what differs is rounding
         return pre_BN.sum() * 0
     top = pre_BN[:, dead].topk(min(k, len(dead)), dim=1, sorted=False)
-    rows = model.decoder[dead[top.indices]]
-    guess = torch.einsum("bk,bkd->bd", top.values.relu(), rows)
+    guess = torch.einsum("bk,bkd->bd", top.values.relu(), model.decoder[dead[top.indices]])
     return (error - guess).square().sum() / spread
 
 
@@ -56,6 +65,7 @@ class DenseEngine:
         self.model, self.config, self.kernels = model, config, kernels
         self.together, self.generator = together, generator
         self.noise = Noise(config, model.dim)
+        model.objective.add_up = together.add_up_tensor
         self.optimiser = torch.optim.Adam(
             model.parameters(),
             lr=config.lr,
@@ -78,27 +88,31 @@ class DenseEngine:
         x = torch.from_numpy(scaled).to(model.device)
         for group in self.optimiser.param_groups:
             group["lr"] = orders.rate
-        share = len(x) / orders.total
         charge = objective.loss(model, x, 1.0, self.generator)
-        parts = {"distortion": charge.distortion.mean(), "penalty": charge.penalty.mean()}
+        # sums over this process' rows: those of an empty part are zero
+        parts = {
+            "distortion": charge.distortion.sum() / orders.total,
+            "penalty": charge.penalty.sum() / orders.total,
+        }
         if orders.revival and len(orders.dead):
-            some = x[orders.number % orders.stride :: orders.stride]
+            revived = orders.revived_rows
+            some = x[revived]
             with torch.no_grad():
-                codes = charge.codes[orders.number % orders.stride :: orders.stride]
-                error = some - model.decoded(codes)
+                error = some - model.decoded(charge.codes[revived])
             parts["revival"] = orders.revival * auxiliary_loss(
                 model,
                 model.preactivations(some),
                 error,
                 torch.from_numpy(orders.dead).to(model.device),
                 auxiliary_k(model.dim),
+                self.together.add_up,
             )
-        loss = share * torch.stack(list(parts.values())).sum()
+        loss = torch.stack(list(parts.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._move(orders.rate)
         fired = (charge.codes.detach() > 0).sum(0).cpu().numpy()
-        return Report(fired, {name: share * float(p.detach()) for name, p in parts.items()})
+        return Report(fired, {name: float(p.detach()) for name, p in parts.items()})
 
     @torch.no_grad()
     def _move(self, rate: float) -> None:
@@ -111,7 +125,9 @@ class DenseEngine:
         rows = model.decoder
         if model.objective.unit_decoder and rows.grad is not None:
             rows.grad -= (rows.grad * rows).sum(1, keepdim=True) * rows
-        model.encoder.mul_(1 - rate * self.config.encoder_decay)
+        if model.bias.grad is not None:  # silent latents keep their encoder rows
+            heard = (model.bias.grad != 0).to(model.encoder)[:, None]
+            model.encoder.mul_(1 - rate * self.config.encoder_decay * heard)
         self.optimiser.step()
         if model.objective.unit_decoder:
             rows.div_(rows.norm(dim=1, keepdim=True).clamp_min(1e-12))

@@ -45,6 +45,11 @@ class Orders:
     first: int
     """Number of this process' first row within the whole batch."""
 
+    @property
+    def revived_rows(self) -> slice:
+        """This process' rows among those that the auxiliary loss is computed on."""
+        return slice((self.number - self.first) % self.stride, None, self.stride)
+
 
 @dataclass(frozen=True, eq=False)
 class Report:
@@ -86,20 +91,20 @@ def revival_of(orders: Orders, dim: int) -> Revival | None:
     """Return what the kernels are asked to revive, None for nothing."""
     if not orders.revival or not len(orders.dead):
         return None
-    rows = slice(orders.number % orders.stride, None, orders.stride)
-    return Revival(orders.dead, auxiliary_k(dim), orders.revival, rows)
+    return Revival(orders.dead, auxiliary_k(dim), orders.revival, orders.revived_rows)
 
 
 class Noise:
     """Gaussian noise that is a function of the seed and the step's number alone.
 
-    Drawing fresh numbers would take as long as the rest of a step. Rows of a fixed pool, at a new
-    place and with new signs in every step, do as well, and need no state.
+    Drawing fresh numbers would take as long as the rest of a step. Rows of a fixed pool do as
+    well, each step beginning at another row and another coordinate, with new signs: a pool used
+    as it is would be learnt by heart, by latents that are of no use on clean rows.
     """
 
     def __init__(self, config: DictionaryTraining, dim: int) -> None:
         self.size, self.seed = max(config.noise, 0.0) / dim**0.5, config.seed
-        rows = 2 * max(config.batch_size, 512) if self.size else 0
+        rows = max(2048, config.batch_size) if self.size else 0
         self.pool = np.random.default_rng([config.seed, 3]).standard_normal(
             (rows, dim), dtype=np.float32
         )
@@ -109,13 +114,13 @@ class Noise:
         if self.size:
             kernels.add_noise(inputs_BD, self.pool, *self.place(orders, len(inputs_BD)))
 
-    def place(self, orders: Orders, rows: int) -> tuple[int, Array]:
-        """Return where in the pool this step begins, and what each row of it is multiplied by."""
+    def place(self, orders: Orders, rows: int) -> tuple[int, int, Array]:
+        """Return the pool's row and coordinate that begin, and what each row is multiplied by."""
         drawn = np.random.default_rng([self.seed, 4, orders.number])
-        start = int(drawn.integers(len(self.pool)))
+        start, shift = (int(drawn.integers(size)) for size in self.pool.shape)
         signs = 1 - 2 * drawn.integers(0, 2, orders.total, dtype=np.int8).astype(np.float32)
         mine = np.float32(self.size) * signs[orders.first : orders.first + rows]
-        return start + orders.first, mine
+        return start + orders.first, shift, mine
 
 
 class SparseEngine:

@@ -33,16 +33,18 @@ def batch_for(rows: int, epochs: int) -> int:
     return int(min(max(2 ** math.floor(math.log2(wanted)), 64), 4096))
 
 
-def learning_rate(latents: int, steps: int) -> float:
+def learning_rate(latents: int, steps: int, batch_size: int = 1024) -> float:
     """Return Adam's largest rate: the published law, times what a short training can take.
 
     The law is 2e-4 / sqrt(N / 2^14) (Gao et al., arXiv:2406.04093, as in sparsify and
     dictionary_learning), made for some 100,000 steps. At 1,600 steps, 11 times as much gives the
     lowest held-out error (benchmarks/README.md); between the two the factor falls as the
-    0.58th power of the steps.
+    0.58th power of the steps. Batches below 1,024 rows, at which that was found, take the rate
+    times the root of their share (Malladi et al., arXiv:2205.10287): with more, latents die.
     """
     law = 2e-4 / math.sqrt(latents / 2**14)
-    return float(law * min(max((100_000 / max(steps, 1)) ** 0.58, 1.0), 12.0))
+    short = min(max((100_000 / max(steps, 1)) ** 0.58, 1.0), 12.0)
+    return float(law * short * min(1.0, math.sqrt(batch_size / 1024)))
 
 
 def completed(
@@ -55,7 +57,7 @@ def completed(
     # rows seen once can't be learned by heart
     noise = config.noise if config.noise >= 0 else 0.3 * min(1.0, (config.epochs - 1) / 10)
     return dataclasses.replace(
-        config, batch_size=size, lr=config.lr or learning_rate(latents, steps), noise=noise
+        config, batch_size=size, lr=config.lr or learning_rate(latents, steps, size), noise=noise
     )
 
 

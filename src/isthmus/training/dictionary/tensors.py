@@ -57,8 +57,8 @@ class TensorEngine:
         given = torch.from_numpy(x_BD).to(self.model.device)
         x = kernels.centred(given, orders.factor, weights.pre_bias_D)
         if self.noise.size:
-            first, sizes = self.noise.place(orders, len(x))
-            kernels.add_noise(x, self.pool, first, torch.from_numpy(sizes).to(x.device))
+            first, shift, sizes = self.noise.place(orders, len(x))
+            kernels.add_noise(x, self.pool, first, shift, torch.from_numpy(sizes).to(x.device))
         code = kernels.select(x, weights, objective.rule(orders.k))
         found = kernels.backward(
             x,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 __all__ = ["Together", "joined_processes"]
 
@@ -41,6 +42,14 @@ class Together:
         held = torch.tensor(value, dtype=torch.float64)
         torch.distributed.all_reduce(held, torch.distributed.ReduceOp.MIN)
         return float(held)
+
+    def add_up_tensor(self, sums: Tensor) -> Tensor:
+        """Return a tensor's sums over all processes."""
+        if self.world == 1:
+            return sums
+        held = sums.detach().cpu().double()
+        torch.distributed.all_reduce(held)
+        return held.to(sums)
 
     def share(self, rows: int) -> tuple[int, int]:
         """Return where this process' rows begin in the whole batch, and how many that has."""
