@@ -152,9 +152,7 @@ def k_means(rows: Floats, sizes: Sizes, seed: int) -> Coder:
         save_file({"decoder": fitted.decoder}, path)
     found = KMeansDictionary(load_file(path)["decoder"])
     middle = _mean(rows)
-    return Coder(
-        found.encode, found.decode, found.latent, found.decoder - middle, middle, sizes.k
-    )
+    return Coder(found.encode, found.decode, found.latent, found.decoder - middle, middle, sizes.k)
 
 
 def random_rows(rows: Floats, sizes: Sizes, seed: int) -> Coder:

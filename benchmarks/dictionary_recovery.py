@@ -13,9 +13,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
-from dictionary_coders import BASELINES, Coder, Sizes, of_model, random_rows, trained
+from dictionary_coders import BASELINES, Coder, Sizes, of_model, trained
 from dictionary_data import Floats
 from dictionary_face import Task
 from dictionary_peers import PEERS
@@ -68,12 +69,10 @@ def _coder(name: str, truth: Superposition, sizes: Sizes, seed: int) -> Coder:
 
 def _oracle(truth: Superposition, sizes: Sizes) -> Coder:
     """The true directions, about 0, read by a pursuit."""
-    encoder = PursuitEncoder(
-        truth.directions_FD, truth.data_RD[0] * 0, Pursuit(k=sizes.k), sizes.threads
-    )
-    face = random_rows(truth.data_RD, sizes, 0)
-    return replace(
-        face, encode=lambda x: encoder.encode(x).csr(), decoder_ND=truth.directions_FD
+    directions = truth.directions_FD
+    encoder = PursuitEncoder(directions, np.zeros(DIM), Pursuit(k=sizes.k), sizes.threads)
+    return Coder(
+        lambda x: encoder.encode(x).csr(), lambda codes: codes @ directions, FEATURES, directions
     )
 
 

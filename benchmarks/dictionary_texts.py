@@ -151,5 +151,3 @@ def _ids(path: Path) -> list[str]:
 
 def _vectors(path: Path) -> Floats:
     return np.load(path, allow_pickle=False).astype(np.float32)
-
-

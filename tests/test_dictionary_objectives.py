@@ -69,6 +69,21 @@ def test_large_activations_are_charged_less_where_reweighted():
     assert float(model.bias.grad[0]) < 0.3 * float(model.bias.grad[1])
 
 
+@pytest.mark.parametrize(
+    "bottleneck",
+    [L1(2), L1(2, l0=1), JumpReLU(2, l0=1), Gated(2, l0=1), Contrastive(2, 1)],
+    ids=repr,
+)
+@pytest.mark.parametrize("rows", [0, 1, 3])
+def test_a_batch_in_which_nothing_is_active_is_no_trouble(bottleneck, rows):
+    model = plain(2, bottleneck, bias=torch.tensor([-9.0, -9.0]))
+    charge = charged(model, torch.zeros(rows, 2) + 0.5)
+    assert not charge.codes.any()
+    assert bool(charge.penalty.isfinite().all())
+    assert all(bool(p.grad.isfinite().all()) for p in model.parameters() if p.grad is not None)
+    assert all(bool(b.isfinite().all()) for b in model.objective.buffers()) or rows == 0
+
+
 @pytest.mark.parametrize("bottleneck", [L1(2, weight=0.1, reweight=0.0), Gated(2, weight=0.1)])
 def test_a_charge_of_activations_follows_the_datas_unit(bottleneck):
     """Rows ten times as large, variance a hundredfold: the same loss and the same weight of it."""

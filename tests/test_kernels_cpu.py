@@ -131,16 +131,7 @@ def test_the_shares_of_two_processes_add_up_to_the_whole(levels):
         assert tools.apart(found, wanted) < CLOSE
 
 
-@pytest.mark.parametrize(
-    "levels",
-    [
-        "plain",
-        *(
-            pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="no rows, levels"))
-            for name in ("by latent", "by rank")
-        ),
-    ],
-)
+@pytest.mark.parametrize("levels", ["plain", "by latent", "by rank"])
 def test_a_batch_of_no_rows_asks_for_nothing(levels):
     """One process of several may get none."""
     problem = tools.problem(0, 3, 20)

@@ -215,7 +215,8 @@ class CPUKernels(Selecting):
             )
             return squares
 
-        squares_L = np.sum(self.team.map(work, self.blocks(batch, 3072)), axis=0) / total * scale
+        parts = self.team.map(work, self.blocks(batch, 3072))
+        squares_L = np.sum([np.zeros(count), *parts], axis=0) * (scale / total)
         factor = np.float32(2 * scale / total)
         slopes *= factor
         sample = self._sample_of(code)

@@ -50,7 +50,7 @@ class KLObjective(Objective):
         """Return the terms of a batch."""
         a = self.codes(model.preactivations(x_BD))
         memory = self.config.memory
-        now = a.mean(0)
+        now = a.sum(0) / max(1, len(a))  # a process may have no row of a short batch
         running = memory * self.mean + (1 - memory) * self.row_mean(a)
         # the running mean's value with the batch's own gradient
         mean = running + now - now.detach()

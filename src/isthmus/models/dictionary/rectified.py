@@ -26,7 +26,7 @@ class L1Objective(Objective):
     """Rectified pre-activations, charged ``weight * sum_j u_j a_j``.
 
     With unit-norm decoder rows the charge can't be dodged by shrinking activations and growing
-    rows. ``u_j = 1 / (a_j + reweight * s)`` of the current activation, held constant, s the
+    rows. ``u_j = s / (a_j + reweight * s)`` of the current activation, held constant, s the
     batch's mean active magnitude: large activations are hardly shrunk (Candes, Wakin and Boyd,
     arXiv:0711.1612); ``reweight=0`` gives the plain charge of Bricken et al., "Towards
     monosemanticity", 2023.
@@ -66,7 +66,8 @@ class L1Objective(Objective):
         cost = a
         if self.config.reweight:
             size = self.row_mean(a.sum(1)) / l0.clamp_min(1e-6)
-            cost = a * (size / (a.detach() + self.config.reweight * size))
+            # where no latent is active, nothing is charged
+            cost = a * (size / (a.detach() + self.config.reweight * size).clamp_min(1e-12))
         weight = self.get_buffer("weight") if self.controller is None else self.controller.weight
         penalty = weight.clone() * cost.sum(1) / variance**0.5
         if self.training and self.controller is not None:

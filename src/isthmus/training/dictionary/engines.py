@@ -47,7 +47,7 @@ class Orders:
 
     @property
     def revived_rows(self) -> slice:
-        """This process' rows among those that the auxiliary loss is computed on."""
+        """Which of this process' rows the auxiliary loss is computed on."""
         return slice((self.number - self.first) % self.stride, None, self.stride)
 
 
