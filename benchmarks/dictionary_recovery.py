@@ -68,7 +68,7 @@ def _coder(name: str, truth: Superposition, sizes: Sizes, seed: int) -> Coder:
 
 
 def _oracle(truth: Superposition, sizes: Sizes) -> Coder:
-    """The true directions, about 0, read by a pursuit."""
+    """Return the true directions, about 0, read by a pursuit."""
     directions = truth.directions_FD
     encoder = PursuitEncoder(directions, np.zeros(DIM), Pursuit(k=sizes.k), sizes.threads)
     return Coder(

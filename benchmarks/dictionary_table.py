@@ -232,7 +232,7 @@ class Bench:
             if int(said["seed"]) in self.seeds:
                 group[int(said["seed"])] = path, digest
         for (name, lr, k), files in groups.items():
-            head = {"model": name, "lr": lr, "k": k}
+            head = {"model": name, "lr": lr, "k": k, "rows": len(self.rows)}
             for seed, (path, digest) in files.items():
                 key = head | {"part": "quality", "seed": seed, "weights": digest}
                 if "quality" in self.args.parts and not self.results.has(key):

@@ -55,11 +55,11 @@ def _table(
     for group, own in groups.items():
         shown = [cell(own) for cell in cells.values()]
         if any(shown):
-            lines.append("| " + " | ".join([named[group], str(len(own)), *shown]) + " |")
+            seeds = sum(len(row["seed"]) if isinstance(row["seed"], list) else 1 for row in own)
+            lines.append("| " + " | ".join([named[group], str(seeds), *shown]) + " |")
     if not lines:
         return ""
-    seeds = "rows" if title == "Between seeds" else "seeds"
-    head = f"| model | {seeds} | " + " | ".join(cells) + " |"
+    head = "| model | seeds | " + " | ".join(cells) + " |"
     return "\n".join([f"**{title}**", "", head, "|" + "---|" * (len(cells) + 2), *lines])
 
 
@@ -95,12 +95,12 @@ def mean(*path: str, form: str = ".3f", scale: float = 1.0) -> Cell:
     return cell
 
 
-def several(*cells: Cell, between: str = " / ") -> Cell:
+def several(*cells: Cell) -> Cell:
     """Return a cell that holds several."""
 
     def cell(own: list[Row]) -> str:
         shown = [part(own) for part in cells]
-        return between.join(shown) if any(shown) else ""
+        return " / ".join(shown) if any(shown) else ""
 
     return cell
 
@@ -122,7 +122,7 @@ def _at(row: Row, path: tuple[str, ...]) -> float | None:
 
 
 def _interval(name: str) -> Cell:
-    """The interval over rows of the first seed."""
+    """Return a cell with the interval over rows of the first seed."""
 
     def cell(own: list[Row]) -> str:
         low, high = own[0].get(f"{name}_low"), own[0].get(f"{name}_high")
@@ -155,7 +155,7 @@ TEXTS: dict[str, Cell] = {
 }
 DIRECTIONS: dict[str, Cell] = {
     "largest cosine": short("coherence_max"),
-    "mean (random)": several(short("coherence_mean"), short("coherence_random"), between=" "),
+    "mean / of random ones": several(short("coherence_mean"), short("coherence_random")),
     "nearest, mean": mean("nearest_mean"),
     "pairs above .9, %": mean("near_pairs", form=".3f", scale=100),
 }

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from dictionary_toys import fitted, fitted_all, fvu, mixtures, state_of, stream
 
+from dictionary_toys import fitted, fitted_all, fvu, mixtures, state_of, stream
 from isthmus.bottlenecks import (
     L1,
     AnyK,
@@ -223,7 +223,7 @@ def test_two_rows_are_enough():
 def test_rows_with_bad_values_are_named_or_left_out_and_counted(value):
     rows = ROWS.copy()
     rows[[17, 40, 41], 5] = value
-    with pytest.raises(DataError, match="row 17|row 40|row 41"):
+    with pytest.raises(DataError, match=r"row 17|row 40|row 41"):
         fitted(TopK(16, 2), rows, epochs=1)
     model = SparseDictionary(8, TopK(16, 2))
     source = stream(rows, drop_bad=True, held_out=0)
@@ -251,9 +251,9 @@ def test_nothing_but_bad_rows_are_no_rows():
 def test_held_out_rows_with_bad_values_are_refused():
     held = ROWS[:20].copy()
     held[3, 2] = np.nan
-    with pytest.raises(DataError, match="those? held out|rows held out"):
+    with pytest.raises(DataError, match="held out"):
         fitted(TopK(16, 2), ROWS, given={"held_out": held})
-    with pytest.raises(DataError, match="those? held out|rows held out"):
+    with pytest.raises(DataError, match="held out"):
         fitted(TopK(16, 2), ROWS, given={"held_out": held[:, :5]})
 
 

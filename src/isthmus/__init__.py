@@ -23,46 +23,76 @@ if TYPE_CHECKING:
         FSQ,
         L1,
         VQ,
+        AnyK,
         BatchTopK,
         Contractive,
+        Contrastive,
+        Gated,
         Gaussian,
+        JumpReLU,
         KLSparse,
+        Matryoshka,
         Plain,
         TopK,
     )
     from isthmus.data import Dataset, Preprocessing, Samples, load
     from isthmus.errors import IsthmusError
+    from isthmus.kernels.pursuit import Pursuit
     from isthmus.likelihoods import MSE, Bernoulli, Categorical, Cosine, Laplace
     from isthmus.likelihoods import Gaussian as GaussianLikelihood
     from isthmus.models import PRESETS, Autoencoder, Masking, Noise, preset
+    from isthmus.models.dictionary import SparseDictionary
+    from isthmus.models.dictionary.presets import DICTIONARY_PRESETS
     from isthmus.networks import MLP, Conv, Linear
     from isthmus.runs import Evaluation, Run, evaluate, train
     from isthmus.runs import open_run as open
     from isthmus.runs.compare import Comparison, compare
+    from isthmus.runs.dictionary import (
+        DictionaryEvaluation,
+        DictionaryRun,
+        score_foreign,
+        train_members,
+    )
     from isthmus.runs.sweep import Sweep, sweep
     from isthmus.training import History, Training
+    from isthmus.training.dictionary import DictionaryTraining
 
 _HOMES = {
     "isthmus.bottlenecks": (
         "FSQ",
         "L1",
         "VQ",
+        "AnyK",
         "BatchTopK",
         "Contractive",
+        "Contrastive",
+        "Gated",
         "Gaussian",
+        "JumpReLU",
         "KLSparse",
+        "Matryoshka",
         "Plain",
         "TopK",
     ),
     "isthmus.data": ("Dataset", "Preprocessing", "Samples", "load"),
     "isthmus.errors": ("IsthmusError",),
+    "isthmus.kernels.pursuit": ("Pursuit",),
     "isthmus.likelihoods": ("MSE", "Bernoulli", "Categorical", "Cosine", "Laplace"),
     "isthmus.models": ("PRESETS", "Autoencoder", "Masking", "Noise", "preset"),
+    "isthmus.models.dictionary": ("SparseDictionary",),
+    "isthmus.models.dictionary.presets": ("DICTIONARY_PRESETS",),
     "isthmus.networks": ("MLP", "Conv", "Linear"),
     "isthmus.runs": ("Evaluation", "Run", "evaluate", "train"),
     "isthmus.runs.compare": ("Comparison", "compare"),
+    "isthmus.runs.dictionary": (
+        "DictionaryEvaluation",
+        "DictionaryRun",
+        "score_foreign",
+        "train_members",
+    ),
     "isthmus.runs.sweep": ("Sweep", "sweep"),
     "isthmus.training": ("History", "Training"),
+    "isthmus.training.dictionary": ("DictionaryTraining",),
 }
 _RENAMED = {
     "GaussianLikelihood": ("isthmus.likelihoods", "Gaussian"),
@@ -70,35 +100,46 @@ _RENAMED = {
 }
 
 __all__ = [
+    "DICTIONARY_PRESETS",
     "FSQ",
     "L1",
     "MLP",
     "MSE",
     "PRESETS",
     "VQ",
+    "AnyK",
     "Autoencoder",
     "BatchTopK",
     "Bernoulli",
     "Categorical",
     "Comparison",
     "Contractive",
+    "Contrastive",
     "Conv",
     "Cosine",
     "Dataset",
+    "DictionaryEvaluation",
+    "DictionaryRun",
+    "DictionaryTraining",
     "Evaluation",
+    "Gated",
     "Gaussian",
     "GaussianLikelihood",
     "History",
     "IsthmusError",
+    "JumpReLU",
     "KLSparse",
     "Laplace",
     "Linear",
     "Masking",
+    "Matryoshka",
     "Noise",
     "Plain",
     "Preprocessing",
+    "Pursuit",
     "Run",
     "Samples",
+    "SparseDictionary",
     "Sweep",
     "TopK",
     "Training",
@@ -108,8 +149,10 @@ __all__ = [
     "load",
     "open",
     "preset",
+    "score_foreign",
     "sweep",
     "train",
+    "train_members",
 ]
 
 

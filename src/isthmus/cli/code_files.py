@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from isthmus.data import Samples
     from isthmus.models import Autoencoder
 
-__all__ = ["WRITERS", "Codes", "Write", "writer_for"]
+__all__ = ["WRITERS", "AnyCodes", "Codes", "Write", "ending_of", "writer_for"]
 
 _ROWS = 8192
 
@@ -61,7 +61,26 @@ class Codes:
         return np.concatenate(known) if known and len(known) == len(found) else None
 
 
-Write = Callable[[Path, Codes], None]
+class AnyCodes(Protocol):
+    """Codes of samples, a few thousand at a time."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def latent(self) -> int:
+        """Width of a code."""
+
+    def batches(self) -> Iterator[np.ndarray]:
+        """Yield the codes in order, float32, (rows, latents)."""
+
+    def all(self) -> np.ndarray:
+        """Return all codes at once."""
+
+    def labels(self) -> np.ndarray | None:
+        """Return the class numbers of all samples, or None where one has none."""
+
+
+Write = Callable[[Path, AnyCodes], None]
 
 
 def writer_for(path: Path, model: Autoencoder, *, sparse: bool) -> Write:
@@ -72,13 +91,7 @@ def writer_for(path: Path, model: Autoencoder, *, sparse: bool) -> Write:
     ConfigError
         If the ending is unknown, or the code can't be kept sparse.
     """
-    ending = path.suffix.lower()
-    if ending not in WRITERS:
-        raise ConfigError(
-            f"codes can't be written as {ending or 'a file without an ending'!r}",
-            where=str(path),
-            fix=f"end its name in one of: {', '.join(WRITERS)}",
-        )
+    ending = ending_of(path)
     if not sparse:
         return WRITERS[ending]
     if ending != ".npz":
@@ -95,10 +108,28 @@ def writer_for(path: Path, model: Autoencoder, *, sparse: bool) -> Write:
     return _csr
 
 
+def ending_of(path: Path) -> str:
+    """Return the ending of a file that codes can be written into.
+
+    Raises
+    ------
+    ConfigError
+        If the ending is unknown.
+    """
+    ending = path.suffix.lower()
+    if ending not in WRITERS:
+        raise ConfigError(
+            f"codes can't be written as {ending or 'a file without an ending'!r}",
+            where=str(path),
+            fix=f"end its name in one of: {', '.join(WRITERS)}",
+        )
+    return ending
+
+
 _WITH_ZEROS = frozenset({"L1", "TopK", "BatchTopK"})
 
 
-def _npy(path: Path, codes: Codes) -> None:
+def _npy(path: Path, codes: AnyCodes) -> None:
     """Write an array (N, latents), float32, without holding it whole."""
     shape = (len(codes), codes.latent)
     with written_whole(path) as temporary, temporary.open("wb") as file:
@@ -108,13 +139,13 @@ def _npy(path: Path, codes: Codes) -> None:
             file.write(np.ascontiguousarray(batch, "<f4").tobytes())
 
 
-def _npz(path: Path, codes: Codes) -> None:
+def _npz(path: Path, codes: AnyCodes) -> None:
     """Write the arrays ``codes`` and, where there are any, ``labels``."""
     with written_whole(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **_arrays(codes))
 
 
-def _csr(path: Path, codes: Codes) -> None:
+def _csr(path: Path, codes: AnyCodes) -> None:
     """Write a SciPy CSR matrix, to be read by ``scipy.sparse.load_npz``."""
     from scipy import sparse
 
@@ -124,7 +155,7 @@ def _csr(path: Path, codes: Codes) -> None:
         sparse.save_npz(file, matrix)
 
 
-def _csv(path: Path, codes: Codes) -> None:
+def _csv(path: Path, codes: AnyCodes) -> None:
     """Write a column a latent, and ``label``; numbers read back exactly."""
     import csv
 
@@ -144,7 +175,7 @@ def _csv(path: Path, codes: Codes) -> None:
                 done += 1
 
 
-def _parquet(path: Path, codes: Codes) -> None:
+def _parquet(path: Path, codes: AnyCodes) -> None:
     """Write a column a latent, and ``label``."""
     try:
         import pyarrow
@@ -164,7 +195,7 @@ def _parquet(path: Path, codes: Codes) -> None:
         parquet.write_table(pyarrow.table(columns), temporary)
 
 
-def _safetensors(path: Path, codes: Codes) -> None:
+def _safetensors(path: Path, codes: AnyCodes) -> None:
     """Write the tensors ``codes`` and, where there are any, ``labels``."""
     from safetensors.numpy import save
 
@@ -172,13 +203,13 @@ def _safetensors(path: Path, codes: Codes) -> None:
         temporary.write_bytes(save(_arrays(codes)))
 
 
-def _arrays(codes: Codes) -> dict[str, Any]:
+def _arrays(codes: AnyCodes) -> dict[str, Any]:
     labels = codes.labels()
     found = {"codes": codes.all()}
     return found if labels is None else found | {"labels": labels}
 
 
-def _columns(codes: Codes) -> list[str]:
+def _columns(codes: AnyCodes) -> list[str]:
     return [f"latent_{number}" for number in range(codes.latent)]
 
 

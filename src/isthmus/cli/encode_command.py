@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isthmus.cli.options import (
+    ChosenK,
     Debug,
     Json,
     Quiet,
+    Refine,
     data_options,
     help_text,
     load_options,
     taking,
 )
 from isthmus.cli.screen import Screen
+from isthmus.errors import ConfigError
+
+if TYPE_CHECKING:
+    from isthmus.runs.dictionary import DictionaryRun
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -24,11 +30,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 @app.command(
     help=help_text(
         "isthmus encode runs/mnist-conv mnist --out codes.npy",
-        "isthmus encode runs/vectors-topk vectors.npy --out codes.npz --sparse",
+        "isthmus encode runs/vectors-topk vectors.npy --out codes.npz",
         "Write the codes of every sample, in the order in which the samples are stored, or of one "
         "split with --split. The file's ending decides its form: .npy (N x latents, float32), "
         ".npz (codes, labels; with --sparse a SciPy CSR matrix), .csv and .parquet (a column a "
-        "latent, and label), .safetensors (codes, labels).",
+        "latent, and label), .safetensors (codes, labels). A sparse dictionary's codes stay sparse "
+        "in .npz (scipy.sparse.load_npz) and .safetensors (indptr, indices, data, shape).",
     )
 )
 @taking(*data_options())
@@ -48,6 +55,8 @@ def encode(
         bool,
         typer.Option("--sparse", metavar=" ", help="Keep only what is not zero (.npz)."),
     ] = False,
+    k: ChosenK = None,
+    refine: Refine = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -56,24 +65,66 @@ def encode(
     """Write codes into a file."""
     from isthmus.cli.code_files import Codes, writer_for
     from isthmus.cli.samples import loaded_for, parts_of
-    from isthmus.runs import open_run
+    from isthmus.runs import Run, open_run
 
     screen = Screen(as_json=as_json, quiet=quiet)
     opened = open_run(run)
+    if not isinstance(opened, Run):
+        _dictionary(
+            opened, data, out, given, screen, split=split, sparse=sparse, k=k, refine=refine
+        )
+        return
+    if k is not None or refine:
+        raise ConfigError("--k and --refine are for sparse dictionaries", fix="leave them out")
     write = writer_for(out, opened.model, sparse=sparse)
     dataset = loaded_for(opened, data, load_options(given))
     codes = Codes(opened.model, parts_of(dataset, split))
     screen.say(f"encoding {len(codes):,} samples to {codes.latent} latents")
     write(out, codes)
+    _tell(screen, opened.folder or run, out, len(codes), codes.latent, sparse=sparse)
+
+
+def _dictionary(
+    run: DictionaryRun,
+    data: str,
+    out: Path,
+    given: dict[str, Any],
+    screen: Screen,
+    *,
+    split: str | None,
+    sparse: bool,
+    k: int | None,
+    refine: bool,
+) -> None:
+    """Write a dictionary's codes, a few thousand at a time."""
+    from isthmus.cli.code_files import ending_of
+    from isthmus.cli.dictionary_codes import DictionaryCodes, write_codes
+    from isthmus.cli.vectors import refinement, sources_for
+
+    ending_of(out)
+    options = load_options(given)
+    codes = DictionaryCodes(
+        run.model,
+        sources_for(run, data, options, split),
+        k=k,
+        refine=refinement(run, k) if refine else None,
+        drop_bad=bool(options.get("drop_bad_rows")) or run.training.drop_bad,
+    )
+    screen.say(f"encoding {len(codes):,} vectors to {codes.latent:,} latents")
+    stays = write_codes(out, codes, sparse=sparse)
+    _tell(screen, run.folder or Path(), out, len(codes), codes.latent, sparse=stays)
+
+
+def _tell(screen: Screen, run: Path, out: Path, samples: int, latent: int, *, sparse: bool) -> None:
     answer = {
         "run": str(run),
         "file": str(out),
-        "samples": len(codes),
-        "latent": codes.latent,
+        "samples": samples,
+        "latent": latent,
         "sparse": sparse,
     }
-    if as_json:
+    if screen.as_json:
         screen.json(answer)
         return
     kind = "sparse codes" if sparse else "codes"
-    screen.words([("wrote", f"{out}: {kind} of {len(codes):,} samples, {codes.latent} latents")])
+    screen.words([("wrote", f"{out}: {kind} of {samples:,} samples, {latent:,} latents")])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isthmus.cli.options import (
+    ChosenK,
     Debug,
     Json,
     Quiet,
@@ -20,6 +21,11 @@ from isthmus.cli.options import (
 from isthmus.cli.screen import Screen
 from isthmus.errors import ConfigError
 
+if TYPE_CHECKING:
+    from isthmus.runs.dictionary import DictionaryRun
+
+_PANEL = "Sparse dictionaries"
+
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 
@@ -29,12 +35,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
         "isthmus evaluate runs/mnist-vae --data other.npy --nll-samples 1000",
         "Measure a trained model again, on the splits of its own data or, with --data, on all of "
         "other data as one split, beside PCA of the same size fitted on its training split. The "
-        "run's folder is not changed.",
+        "run's folder is not changed. A checkpoint of SAELens, sparsify, latent-sae, "
+        "dictionary_learning, sentence-transformers or OpenAI's sparse autoencoders is measured "
+        "as our own dictionaries are: isthmus evaluate THEIRS --data vectors.npy.",
     )
 )
 @taking(
     *(option for option in data_options(splits=False) if option.name != "range"),
-    *evaluation_options("nll_samples", "nll_rows"),
+    *evaluation_options("nll_samples", "nll_rows", "refined_rows"),
 )
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
@@ -47,22 +55,61 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    k: ChosenK = None,
+    train_data: Annotated[
+        str | None,
+        typer.Option(
+            "--train-data",
+            metavar="DATA",
+            help="For a checkpoint of another library: the vectors that it was trained on, whose "
+            "mean FVU is about. Default: those of --data.",
+            show_default=False,
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    allow_pt: Annotated[
+        bool,
+        typer.Option(
+            "--allow-pt",
+            metavar=" ",
+            help="Read PyTorch's pickles (.pt) of another library, weights only.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
     **given: Any,
 ) -> None:
     """Measure a trained model."""
+    from isthmus.cli.foreign_checkpoints import is_foreign, score
     from isthmus.cli.numbers import show_metrics
     from isthmus.cli.samples import loaded_for
     from isthmus.cli.values import evaluation
-    from isthmus.runs import open_run
+    from isthmus.runs import Run, open_run
 
     screen = Screen(as_json=as_json, quiet=quiet)
+    if is_foreign(run):
+        if k is not None:
+            raise ConfigError("--k is for dictionaries of isthmus", fix="leave it out")
+        score(run, data, train_data, given, screen, allow_pt=allow_pt)
+        return
+    if allow_pt or train_data is not None:
+        raise ConfigError(
+            "--allow-pt and --train-data are for checkpoints of other libraries",
+            where=str(run),
+            why="this is none that is known",
+            fix="leave them out",
+        )
     opened = open_run(run)
     screen.say(f"measuring {opened.preset} on {data or opened.origin.name}")
     if data is None and load_options(given):
         raise ConfigError("options of loading need data to load", fix="give them with --data DATA")
+    if not isinstance(opened, Run):
+        _dictionary(opened, data, given, screen, k)
+        return
+    if k is not None or "refined_rows" in given:
+        raise ConfigError("--k and --refined-rows are for sparse dictionaries")
     shown: Any = data
     # images are resized as the run's own were by the run itself; everything else is said here
     if data is not None and not {"resize", "colour"} & set(opened.origin.options):
@@ -74,3 +121,24 @@ def evaluate(
         return
     screen.line(f"{opened.preset} on {data or opened.origin.name}", style="bold")
     show_metrics(screen, metrics)
+
+
+def _dictionary(
+    run: DictionaryRun, data: str | None, given: dict[str, Any], screen: Screen, k: int | None
+) -> None:
+    """Measure a dictionary again."""
+    from isthmus.cli.numbers import show_dictionary
+    from isthmus.cli.values import dictionary_evaluation
+    from isthmus.runs.dictionary.vectors import opened_for
+
+    options = dictionary_evaluation(given)
+    vectors = None
+    if data is not None:
+        vectors = opened_for(data, load_options(given), run.model.dim)
+    metrics = run.evaluate(vectors, options, k=k)
+    if screen.as_json:
+        found = {split: numbers.as_json() for split, numbers in metrics.items()}
+        screen.json({"run": str(run.folder), "metrics": found})
+        return
+    screen.line(f"{run.preset} on {data or run.origin.name}", style="bold")
+    show_dictionary(screen, metrics)

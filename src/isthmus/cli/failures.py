@@ -11,6 +11,11 @@ from isthmus.errors import ConfigError, IsthmusError
 
 __all__ = ["Interrupted", "report"]
 
+_OPTIONS: Mapping[str, str] = {
+    "drop_bad_rows=True": "--drop-bad-rows",
+    "drop_bad=True": "--drop-bad-rows",
+    "foreign.read(path, allow_pt=True)": "--allow-pt",
+}
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 
 
@@ -82,8 +87,8 @@ def _in_words(error: BaseException) -> tuple[dict[str, str], int]:
 
 def _as_options(fix: str) -> str:
     """Write arguments of Python as the options that they are on the command line."""
-    for argument in ("drop_bad_rows=True", "drop_bad=True"):
-        fix = fix.replace(argument, "--drop-bad-rows")
+    for argument, option in _OPTIONS.items():
+        fix = fix.replace(argument, option)
     return fix
 
 

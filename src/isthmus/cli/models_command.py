@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -15,9 +16,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 @app.command(
     help=help_text(
         "isthmus models",
-        "isthmus models sparse-l1",
-        "List the presets; or show one with every setting that it has, what the setting means "
-        "and the preset's own value.",
+        "isthmus models topk",
+        "List the presets, of autoencoders (for images, tables and vectors) and of sparse "
+        "dictionaries (for vectors); or show one with every setting that it has, what the "
+        "setting means and the preset's own value. A name of both families is shown twice.",
     )
 )
 def models(
@@ -30,23 +32,49 @@ def models(
     debug: Debug = False,
 ) -> None:
     """List or show presets."""
-    from isthmus.models import PRESETS, preset
+    from isthmus.models import PRESETS
+    from isthmus.models.dictionary.presets import DICTIONARY_PRESETS
+    from isthmus.runs.dictionary.routing import unknown_preset
 
     screen = Screen(as_json=as_json, quiet=quiet)
-    shown = PRESETS if name is None else (preset(name),)
+    shown = [found for found in PRESETS if name in (None, found.name)]
+    dictionaries = [found for found in DICTIONARY_PRESETS if name in (None, found.name)]
+    if not shown and not dictionaries:
+        raise unknown_preset(str(name))
     if as_json:
-        screen.json({"models": [_as_json(found) for found in shown]})
+        screen.json(
+            {
+                "models": [_as_json(found) for found in shown],
+                "dictionaries": [_dictionary_json(found) for found in dictionaries],
+            }
+        )
     elif name is None:
-        parts = [(p.name, p.summary, ", ".join(_own_settings(p))) for p in shown]
-        screen.table(("preset", "what it is", "settings of the model"), parts, left=3)
-        screen.words([("next", "isthmus models PRESET; isthmus train DATA --model PRESET")])
+        _list(shown, "autoencoders, for images, tables and vectors", screen)
+        _list(dictionaries, "sparse dictionaries, for vectors", screen)
+        screen.words(
+            [
+                ("data", "topk and batch-topk are dictionaries where DATA are vectors, unless"),
+                ("", "--network or another setting of an autoencoder's parts is given"),
+                ("next", "isthmus models PRESET; isthmus train DATA --model PRESET"),
+            ]
+        )
     else:
-        _show(shown[0], screen)
+        for found in shown:
+            _show(found, screen)
+        for dictionary in dictionaries:
+            _show_dictionary(dictionary, screen)
+
+
+def _list(presets: Sequence[Any], title: str, screen: Screen) -> None:
+    parts = [(p.name, p.summary, ", ".join(_own_settings(p))) for p in presets]
+    screen.line(title, style="bold")
+    screen.table(("preset", "what it is", "settings of the model"), parts, left=3)
+    screen.line()
 
 
 def _parts(preset: Any) -> list[tuple[str, Any]]:
     names = ("network", "bottleneck", "likelihood", "corruption")
-    return [(n, getattr(preset, n)) for n in names if getattr(preset, n) is not None]
+    return [(n, getattr(preset, n)) for n in names if getattr(preset, n, None) is not None]
 
 
 def _own_settings(preset: Any) -> list[str]:
@@ -65,6 +93,42 @@ def _as_json(preset: Any) -> dict[str, Any]:
     parts = {name: to_json(part) for name, part in _parts(preset)}
     head = {"name": preset.name, "summary": preset.summary}
     return head | parts | {"training": dict(preset.training)}
+
+
+def _dictionary_json(preset: Any) -> dict[str, Any]:
+    from isthmus.configs import to_json
+
+    return {
+        "name": preset.name,
+        "summary": preset.summary,
+        "bottleneck": to_json(preset.bottleneck),
+        "normalise": preset.normalise,
+        "training": dict(preset.training),
+    }
+
+
+def _show_dictionary(preset: Any, screen: Screen) -> None:
+    import dataclasses
+
+    from isthmus.configs import field_docs
+    from isthmus.training.dictionary import DictionaryTraining
+
+    screen.line(f"{preset.name}, a sparse dictionary for vectors: {preset.summary}", style="bold")
+    rows = []
+    kinds = {"bottleneck": preset.bottleneck, "training": DictionaryTraining(**preset.training)}
+    for name, part in kinds.items():
+        docs = field_docs(part.__class__)
+        title = f"{name} {type(part).__name__}" if name == "bottleneck" else name
+        for field in dataclasses.fields(part):
+            value = _written(getattr(part, field.name))
+            if field.name == "latent":
+                value = "from the data"
+            words = " ".join(docs.get(field.name, "").replace("``", "").split())
+            rows.append((title, f"--{field.name.replace('_', '-')}", value, words))
+            title = ""
+    rows = [(a, "--drop-bad-rows" if b == "--drop-bad" else b, c, d) for a, b, c, d in rows]
+    screen.table(("part", "setting", "value", "what it is"), rows, left=4)
+    screen.words([("next", f"isthmus train VECTORS --model {preset.name}")])
 
 
 def _show(preset: Any, screen: Screen) -> None:

@@ -15,10 +15,12 @@ from isthmus.cli.settings import Setting, declared, grouped, registered
 from isthmus.errors import ConfigError
 
 __all__ = [
+    "ChosenK",
     "Debug",
     "Json",
     "Option",
     "Quiet",
+    "Refine",
     "data_options",
     "dictionary_options",
     "evaluation_options",
@@ -30,6 +32,9 @@ __all__ = [
     "training_options",
 ]
 
+_DICTIONARY = "Sparse dictionaries"
+"""The panel of what only they have."""
+
 Json = Annotated[
     bool, typer.Option("--json", metavar=" ", help="Print one JSON object instead of words.")
 ]
@@ -40,6 +45,27 @@ Quiet = Annotated[
     bool,
     typer.Option(
         "--quiet", "-q", metavar=" ", help="No messages and no progress on standard error."
+    ),
+]
+
+Refine = Annotated[
+    bool,
+    typer.Option(
+        "--refine",
+        metavar=" ",
+        help="Refined encoding, by a matching pursuit: reconstructs better; the one-pass code is "
+        "the one to compare samples by.",
+        rich_help_panel=_DICTIONARY,
+    ),
+]
+ChosenK = Annotated[
+    int | None,
+    typer.Option(
+        "--k",
+        metavar="INT",
+        help="Active latents of a sample, in place of the dictionary's own number.",
+        show_default=False,
+        rich_help_panel=_DICTIONARY,
     ),
 ]
 
@@ -57,7 +83,6 @@ _PLACES: Mapping[str, str] = MappingProxyType(
 )
 _REGISTRIES: Mapping[str, str] = MappingProxyType({"Bottleneck": "BOTTLENECKS"})
 """The registry of a place that has several."""
-_DICTIONARY = "Sparse dictionaries"
 RENAMED = {"seed": "split_seed"}
 """Options of loading whose name a setting of training has already."""
 

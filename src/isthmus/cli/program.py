@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "sweep": "Train a grid of settings and seeds; table and trade-off figure.",
         "encode": "Write the codes of data into a file.",
         "reconstruct": "Write data encoded and decoded again, with each sample's error.",
+        "export": "Write a sparse dictionary for SAELens or sentence-transformers.",
     }
 )
 """Every command with its line in the listing; its module is `isthmus.cli.NAME_command`."""

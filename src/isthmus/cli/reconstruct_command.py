@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isthmus.cli.options import (
+    ChosenK,
     Debug,
     Json,
     Quiet,
+    Refine,
     data_options,
     help_text,
     load_options,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from isthmus.runs import Run
+    from isthmus.runs.dictionary import DictionaryRun
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -60,6 +63,8 @@ def reconstruct(
             help="Write original and reconstruction as files of their own, pixel for pixel.",
         ),
     ] = False,
+    k: ChosenK = None,
+    refine: Refine = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -67,12 +72,19 @@ def reconstruct(
 ) -> None:
     """Write reconstructions."""
     from isthmus.cli.samples import loaded_for, parts_of
-    from isthmus.runs import open_run
+    from isthmus.runs import Run, open_run
 
     if n < 0:
         raise ConfigError("--n can't be negative", fix="give how many samples; 0 for all")
     screen = Screen(as_json=as_json, quiet=quiet)
     opened = open_run(run)
+    if not isinstance(opened, Run):
+        if separate:
+            raise ConfigError("--separate is for images", fix="leave it out")
+        _dictionary(opened, data, out, given, screen, n=n, split=split, k=k, refine=refine)
+        return
+    if k is not None or refine:
+        raise ConfigError("--k and --refine are for sparse dictionaries", fix="leave them out")
     dataset = loaded_for(opened, data, load_options(given))
     _claim(out)
     parts = parts_of(dataset, None if split == "all" else split)
@@ -84,19 +96,65 @@ def reconstruct(
     else:
         files = _arrays(out, raw, again)
     table = _table(out, errors, labels)
+    _tell(screen, run, out, errors, [*files, table])
+
+
+def _tell(screen: Screen, run: Path, out: Path, errors: np.ndarray, files: list[Path]) -> None:
+    """Say what was written, and how large the error is; the last file holds each sample's."""
     mse = float(errors.mean())
-    if as_json:
-        names = [str(path) for path in (*files, table)]
+    if screen.as_json:
+        names = [str(path) for path in files]
         screen.json(
-            {"run": str(run), "folder": str(out), "samples": len(raw), "mse": mse, "files": names}
+            {
+                "run": str(run),
+                "folder": str(out),
+                "samples": len(errors),
+                "mse": mse,
+                "files": names,
+            }
         )
         return
     screen.words(
         [
-            ("wrote", f"{len(files)} files and errors.csv to {out}"),
-            ("mse", f"{number(mse)} over {len(raw):,} samples, worst {number(errors.max())}"),
+            ("wrote", f"{len(files) - 1} files and errors.csv to {out}"),
+            ("mse", f"{number(mse)} over {len(errors):,} samples, worst {number(errors.max())}"),
         ]
     )
+
+
+def _dictionary(
+    run: DictionaryRun,
+    data: str,
+    out: Path,
+    given: dict[str, Any],
+    screen: Screen,
+    *,
+    n: int,
+    split: str,
+    k: int | None,
+    refine: bool,
+) -> None:
+    """Write vectors, their reconstructions and their errors."""
+    import numpy as np
+
+    from isthmus.cli.vectors import refinement, sources_for
+    from isthmus.runs.dictionary.coders import Own, Refined
+    from isthmus.runs.dictionary.vectors import first_rows
+
+    options = load_options(given)
+    asked = None if split == "all" else split
+    sources = sources_for(run, data, options, asked, lenient=split == "test")
+    drop = bool(options.get("drop_bad_rows")) or run.training.drop_bad
+    raw = first_rows(sources, n, drop_bad=drop)
+    if refine:
+        refined = Refined(run.model, refinement(run, k))
+        again = refined.reconstruct(raw, refined.encode(raw))
+    else:
+        again = Own(run.model, k).coded(raw).output_BD
+    _claim(out)
+    errors = np.square(raw.astype(np.float64) - again).mean(1)
+    files = _arrays(out, raw, again)
+    _tell(screen, run.folder or Path(), out, errors, [*files, _table(out, errors, None)])
 
 
 def _claim(folder: Path) -> None:

@@ -199,7 +199,8 @@ class CPUKernels(Selecting):
                 place = np.arange(inside.start, inside.stop) - np.repeat(
                     indptr[:-1], np.diff(indptr)
                 )
-            level[inside] = np.searchsorted(first_L, place, side="right")
+            found = np.searchsorted(first_L, place, side="right")
+            level[inside] = np.minimum(found, count - 1)  # what is beyond counts with the last
             squares = np.zeros(count)
             code_rows.level_rows(
                 indptr,
@@ -285,7 +286,6 @@ class CPUKernels(Selecting):
                 weights.decoder_ND,
                 gradients.encoder_ND,
                 gradients.decoder_ND,
-                gradients.bias_N,
                 rows_of(moments),
                 read,
             )

@@ -313,8 +313,7 @@ class GPUKernels(TensorInputs):
     ) -> None:
         """Take Adam's step: decoder gradients lose their part along the rows, rows stay unit."""
         latents, width = weights.encoder_ND.shape
-        heard_N1 = (gradients.bias_N != 0)[:, None]  # silent latents keep their encoder rows
-        weights.encoder_ND.mul_(1 - knobs.rate * knobs.decay * heard_N1)
+        weights.encoder_ND.mul_(1 - knobs.rate * knobs.decay)
         settings = (
             knobs.rate / (1 - knobs.beta1**knobs.step),
             knobs.beta1,

@@ -41,8 +41,7 @@ class Knobs:
     epsilon: float = 6.25e-10
     """Added to the root of the mean square (Gao et al.'s value)."""
     decay: float = 0.0
-    """Decoupled weight decay of the encoder (Loshchilov and Hutter, arXiv:1711.05101), on the
-    rows of latents that got a gradient."""
+    """Decoupled weight decay of the encoder (Loshchilov and Hutter, arXiv:1711.05101)."""
 
     def array(self) -> Array:
         """Return what the compiled loops read."""

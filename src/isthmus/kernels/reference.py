@@ -133,11 +133,9 @@ def adam_step(
 
     The part of each decoder row's gradient that runs along the row is left out before the step,
     and the row is brought back to norm 1 after it (Bricken et al., 2023; Gao et al., 2406.04093).
-    The encoder shrinks first where there is weight decay, as in ``torch.optim.AdamW``, but for
-    the rows of latents that got no gradient: a silent one would only drift further from firing.
+    The encoder shrinks first where there is weight decay, as in ``torch.optim.AdamW``.
     """
-    heard_N1 = (gradients.bias_N != 0)[:, None].to(weights.encoder_ND)
-    weights.encoder_ND.mul_(1 - knobs.rate * knobs.decay * heard_N1)
+    weights.encoder_ND.mul_(1 - knobs.rate * knobs.decay)
     along_N1 = (gradients.decoder_ND * weights.decoder_ND).sum(1, keepdim=True)
     across_ND = gradients.decoder_ND - along_N1 * weights.decoder_ND
     gradients = TensorWeights(

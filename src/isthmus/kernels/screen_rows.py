@@ -130,10 +130,11 @@ def _collect(
     lanes = tops.size
     for g in range(lanes):
         if tops[g] >= low:
-            for j in range(g, row.size, lanes):
-                if low <= row[j] < high:
-                    indices[count] = j
-                    count += 1
+            j = g
+            while j < row.size:  # without a branch, which would be mispredicted
+                indices[count] = j
+                count += int(low <= row[j] < high)
+                j += lanes
     return count
 
 
@@ -217,8 +218,8 @@ def screened_rows(
     rounding left over of the biases. Returns how many values were rescored.
     """
     rows, latents = keys_RN.shape
-    indices = np.empty(latents, np.int32)
-    values = np.empty(latents, np.float32)
+    indices = np.empty(latents + 1, np.int32)  # one more: a rejected candidate is overwritten
+    values = np.empty(latents + 1, np.float32)
     key = np.empty(1, np.uint32)
     scored = 0
     width = np.float32(inputs_RD.shape[1])

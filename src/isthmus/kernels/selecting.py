@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from isthmus.errors import ConfigError
 from isthmus.kernels.code import SparseCode
 from isthmus.kernels.product import Product, fastest_product
 from isthmus.kernels.rules import Above, RowTopK, Rule, Weights
@@ -62,6 +63,8 @@ class Selecting:
         add_up
             Adds sums over those processes, for what is chosen over the batch.
         """
+        if isinstance(rule, RowTopK) and not 1 <= rule.k <= len(weights.bias_N):
+            raise ConfigError(f"k = {rule.k} is not between 1 and {len(weights.bias_N)} latents")
         with self.team.at_work(), one_torch_thread():
             if isinstance(rule, RowTopK) and self.fast:
                 return self._screened_top_k(inputs_BD, weights, rule.k)
@@ -69,7 +72,7 @@ class Selecting:
                 return self._row_top_k(inputs_BD, weights, rule.k)
             if isinstance(rule, Above):
                 return self._above(inputs_BD, weights, rule.threshold_N, 64)
-            return self._batch_top_k(inputs_BD, weights, rule.k, total or len(inputs_BD), add_up)
+            return self._batch_top_k(inputs_BD, weights, rule.k, total, add_up)
 
     def _row_top_k(self, inputs_BD: Array, weights: Weights, k: int) -> SparseCode:
         latents = len(weights.bias_N)
@@ -137,7 +140,7 @@ class Selecting:
         inputs_BD: Array,
         weights: Weights,
         k: int,
-        total: int,
+        total: int | None,
         add_up: Callable[[Array], Array],
     ) -> SparseCode:
         """Keep the k x B largest: collect above a guess from a few rows, then cut exactly.
@@ -146,7 +149,7 @@ class Selecting:
         enough is found, so that the result does not depend on it.
         """
         rows, latents = len(inputs_BD), len(weights.bias_N)
-        wanted = k * total
+        wanted = k * (rows if total is None else total)
         few = inputs_BD[:: max(1, rows // 128)][:128]
         pre = few @ weights.encoder_ND.T + weights.bias_N
         share = min(pre.size - 1, 3 * k * len(few) // 2)
@@ -160,7 +163,7 @@ class Selecting:
             if add_up(np.array([len(found.values)], np.float64))[0] >= wanted or guess <= 0:
                 break
             guess = guess / 2 if guess > 1e-6 else 0.0
-        if total == rows:
+        if total is None:  # not where it equals rows: other processes may hold none
             return _largest(found, wanted)
         return _kept(found, found.values >= _shared_cut(found.values, wanted, add_up))
 

@@ -164,15 +164,13 @@ def _step(
     decoder_ND: Array,
     encoder_gradient_D: Array,
     decoder_gradient_D: Array,
-    bias_gradient: float,
     moments: tuple[Array, Array, Array, Array],
     knobs: Array,
 ) -> None:  # pragma: no cover - compiled
     """Adam on one latent's rows: the decoder's stays on the unit sphere."""
     mean_e, square_e, mean_d, square_d = moments
-    if bias_gradient != 0:  # a silent latent would only drift further from firing again
-        for i in range(encoder_gradient_D.size):
-            encoder_ND[n, i] *= knobs[5]
+    for i in range(encoder_gradient_D.size):
+        encoder_ND[n, i] *= knobs[5]
     _adam_row(encoder_ND[n], encoder_gradient_D, mean_e[n], square_e[n], knobs)
     _without_parallel(decoder_gradient_D, decoder_ND[n])
     _adam_row(decoder_ND[n], decoder_gradient_D, mean_d[n], square_d[n], knobs)
@@ -187,7 +185,6 @@ def adam_rows(
     decoder_ND: Array,
     encoder_gradient_ND: Array,
     decoder_gradient_ND: Array,
-    bias_gradient_N: Array,
     moments: tuple[Array, Array, Array, Array],
     knobs: Array,
 ) -> None:  # pragma: no cover - compiled
@@ -204,7 +201,6 @@ def adam_rows(
             decoder_ND,
             encoder_gradient_ND[n],
             decoder_gradient_ND[n],
-            bias_gradient_N[n],
             moments,
             knobs,
         )
@@ -252,7 +248,6 @@ def stepped_rows(
             decoder_ND,
             encoder_gradient,
             decoder_gradient,
-            bias_gradient_N[n],
             moments,
             knobs,
         )

@@ -38,7 +38,10 @@ def info_nce(one_BN: Tensor, two_BN: Tensor, temperature: float) -> Tensor:
 
 
 class ContrastiveObjective(Objective):
-    """See :class:`~isthmus.bottlenecks.Contrastive`."""
+    """See :class:`~isthmus.bottlenecks.Contrastive`.
+
+    Several processes contrast the rows of their own parts of a batch, each by itself.
+    """
 
     k: int
 

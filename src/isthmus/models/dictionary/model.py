@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -132,6 +133,22 @@ class SparseDictionary(nn.Module):
         """Return the weights as arrays: on the CPU they share the parameters' memory."""
         parts = (self.encoder, self.bias, self.decoder, self.pre_bias)
         return Weights(*(p.data.cpu().numpy() for p in parts))
+
+    @torch.no_grad()
+    def rescale(self, factor: float) -> None:
+        """Follow the inputs into units ``factor`` times as large, exactly.
+
+        What the dictionary makes of ``factor * x`` is then ``factor`` times what it made of ``x``.
+        Codes follow, too, and decoder rows keep their norms; but for sigmoid codes, which have no
+        unit.
+        """
+        self.objective.rescale(factor)
+        self.pre_bias.mul_(factor)
+        if self.objective.unit_decoder:
+            self.bias.mul_(factor)
+        else:
+            self.encoder.div_(factor)
+            self.decoder.mul_(factor)
 
     # --- arrays in, arrays out; tensors in, tensors out ---------------------------------------
 
@@ -342,9 +359,12 @@ def _as_tensor(code: SparseCode, dense: bool) -> Tensor:
     if dense:
         return torch.from_numpy(code.dense())
     csr = code.csr()
-    return torch.sparse_csr_tensor(
-        torch.from_numpy(csr.indptr.astype(np.int64)),
-        torch.from_numpy(csr.indices.astype(np.int64)),
-        torch.from_numpy(csr.data),
-        size=csr.shape,
-    )
+    with warnings.catch_warnings():  # that torch's support is young is nothing to tell a user
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(csr.indptr.astype(np.int64)),
+            torch.from_numpy(csr.indices.astype(np.int64)),
+            torch.from_numpy(csr.data),
+            size=csr.shape,
+            check_invariants=False,
+        )

@@ -14,10 +14,12 @@ from isthmus.errors import ConfigError
 from isthmus.models.dictionary import SparseDictionary
 
 if TYPE_CHECKING:
+    from isthmus.kernels.code import SparseCode
+    from isthmus.kernels.pursuit import Pursuit
     from isthmus.metrics import Codes
     from isthmus.models.foreign import Imported
 
-__all__ = ["SIGMOID_ACTIVE", "Coded", "Coder", "Foreign", "Own"]
+__all__ = ["SIGMOID_ACTIVE", "Coded", "Coder", "Foreign", "Own", "Refined"]
 
 Array = NDArray[Any]
 
@@ -124,3 +126,26 @@ class Foreign:
         output, codes = reconstruction_of(self.imported, x_BD)
         spent = time.perf_counter() - start
         return Coded(codes, output, spent, float(codes.sum(dtype=np.float64)))
+
+
+class Refined:
+    """A dictionary encoded by a matching pursuit, prepared once for any number of batches."""
+
+    def __init__(self, model: SparseDictionary, pursuit: Pursuit) -> None:
+        from isthmus.kernels.pursuit import PursuitEncoder
+
+        self.model = model
+        decoder, pre_bias = (p.detach().cpu().numpy() for p in (model.decoder, model.pre_bias))
+        self._encoder = PursuitEncoder(decoder, pre_bias, pursuit, torch.get_num_threads())
+
+    def encode(self, x_BD: Array) -> SparseCode:
+        """Encode vectors in the units of the data."""
+        prepared, _ = self.model.prepared(torch.from_numpy(x_BD))
+        return self._encoder.encode(prepared.numpy())
+
+    def reconstruct(self, x_BD: Array, code: SparseCode) -> Array:
+        """Decode the codes of these vectors, into the units of the data."""
+        with torch.no_grad():
+            _, undo = self.model.prepared(torch.from_numpy(x_BD))
+            found: Array = undo(torch.from_numpy(self.model.decode(code.csr()))).numpy()
+        return found

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["DictionaryFigures"]
 
 _RANDOM_MOST = 8192  # latents up to which random directions are drawn beside the decoder's
-_TERMS = ("loss", "fvu", "penalty", "revival")
+_TERMS = ("loss", "FVU", "penalty", "revival")
 
 
 class DictionaryFigures:
@@ -30,8 +30,14 @@ class DictionaryFigures:
 
     def loss_curves(self) -> Picture:
         """Draw the loss, its parts and the FVU over the epochs, training and validation."""
+        columns = {
+            name.replace("fvu", "FVU"): values
+            for name, values in self.run.history.as_columns().items()
+        }
+        if columns.get("train_loss") != columns.get("train_FVU"):
+            columns.pop("validation_loss", None)  # that is the FVU alone
         best = self.run.trained.best_epoch or None
-        return figures.loss_curves(self.run.history.as_columns(), terms=_TERMS, best=best)
+        return figures.loss_curves(columns, terms=_TERMS, best=best)
 
     def firing_rates(self, dense: float = 0.25) -> Picture:
         """Draw how often latents fire on the test split: a histogram, and all of them by rank.

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from isthmus.metrics import (
@@ -19,7 +18,7 @@ from isthmus.metrics import (
     verdict,
 )
 from isthmus.runs.dictionary.baselines import Baselines
-from isthmus.runs.dictionary.coders import SIGMOID_ACTIVE, Coder
+from isthmus.runs.dictionary.coders import SIGMOID_ACTIVE, Coder, Refined
 from isthmus.runs.dictionary.metrics import DictionaryEvaluation, DictionaryMetrics
 from isthmus.runs.dictionary.splits import Parts
 
@@ -198,23 +197,18 @@ def _beside_pca(
 
 def _refined(coder: Coder, x_BD: Array, l0: float, baselines: Baselines) -> Mapping[str, Any]:
     """Return what a matching pursuit makes of the same dictionary at the same sparsity."""
-    from isthmus.kernels.pursuit import Pursuit, PursuitEncoder
+    from isthmus.kernels.pursuit import Pursuit
 
     model = coder.own
     if model is None or coder.is_dense:
         return {}
     k = max(1, min(coder.k or round(l0), coder.latents))
-    weights = model.weights()
-    encoder = PursuitEncoder(
-        weights.decoder_ND, weights.pre_bias_D, Pursuit(k=k), torch.get_num_threads()
-    )
-    prepared, undo = model.prepared(torch.from_numpy(x_BD))
-    encoder.encode(prepared[:_WARM].numpy())
+    refined = Refined(model, Pursuit(k=k))
+    refined.encode(x_BD[:_WARM])
     start = time.perf_counter()
-    code = encoder.encode(prepared.numpy())
+    code = refined.encode(x_BD)
     spent = time.perf_counter() - start
-    with torch.no_grad():
-        output = undo(torch.from_numpy(model.decode(code.csr()))).numpy()
+    output = refined.reconstruct(x_BD, code)
     error = float(np.square(output.astype(np.float64) - x_BD).sum())
     total = baselines.total(x_BD)
     return {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from isthmus.configs import validated
-from isthmus.data.streams import checked
+from isthmus.data.streams import VectorFacts, checked
 from isthmus.errors import ConfigError
 from isthmus.models.dictionary import SparseDictionary
 from isthmus.models.dictionary.presets import DictionaryPreset, dictionary_preset
@@ -182,7 +182,7 @@ def _job(
     origin = DataOrigin(
         vectors.name, vectors.source, dict(vectors.options), dict(parts.rows), parts.fingerprint()
     )
-    notes = [*vectors.notes, *facts.notes, *_size_notes(models, parts)]
+    notes = [*vectors.notes, *facts.notes, *_size_notes(models, parts, facts)]
     return DictionaryJob(models, presets, parts, full, origin, tuple(notes), several)
 
 
@@ -196,26 +196,31 @@ def _built(asked: Asked | _Seeded, rows: int, dim: int, seed: int) -> tuple[Spar
     return preset.sized(latents_for(rows, dim)).model(dim, start), preset.name
 
 
-def _size_notes(models: Mapping[str, SparseDictionary], parts: Parts) -> list[str]:
+def _size_notes(
+    models: Mapping[str, SparseDictionary], parts: Parts, facts: VectorFacts
+) -> list[str]:
     """Say what is unusual about the sizes."""
     rows, dim, notes = parts.stream.rows, parts.vectors.dim, []
     for name, model in models.items():
-        head = "" if name == ALONE else f"{name}: "
+        own = []
         if model.latent < dim:
-            notes.append(
-                f"{head}{model.latent:,} latents are fewer than the {dim:,} dimensions: each "
-                "sample is still a sum of a few, but they can't span the data."
+            own.append(
+                f"{model.latent:,} latents are fewer than the {dim:,} dimensions: each sample is "
+                "still a sum of a few, but they can't span the data."
             )
         if (model.objective.k or 0) > dim:
-            notes.append(
-                f"{head}{model.objective.k:,} active latents of a sample are more numbers than "
-                f"its {dim:,} values."
+            own.append(
+                f"{model.objective.k:,} active latents of a sample are more numbers than its "
+                f"{dim:,} values."
             )
         if rows < _FEW * model.latent:
-            notes.append(
-                f"{head}there are {rows / model.latent:.2g} training rows for each of the "
-                f"{model.latent:,} latents: it may learn them by heart; see the held-out error."
+            own.append(
+                f"{rows / model.latent:.2g} training rows for each of the {model.latent:,} latents "
+                "are few: it may learn them by heart, as the held-out error will tell."
             )
+        notes += [note if name == ALONE else f"{name}: {note}" for note in own]
+    if facts.duplicates and len(parts.rows) > 1:
+        notes.append("Held-out rows may be copies of training rows: their numbers then flatter.")
     if len(parts.rows) == 1:
         notes.append("There are too few rows to hold any out: only the training error is known.")
     return notes

@@ -23,7 +23,14 @@ from isthmus.networks import NETWORKS
 from isthmus.runs.dictionary.vectors import Vectors, vectors_of
 from isthmus.training.dictionary import DictionaryTraining
 
-__all__ = ["Asked", "applied", "dictionary_for", "hourglass_settings", "is_dictionary_name"]
+__all__ = [
+    "Asked",
+    "applied",
+    "dictionary_for",
+    "hourglass_settings",
+    "is_dictionary_name",
+    "unknown_preset",
+]
 
 Asked = SparseDictionary | DictionaryPreset
 """A dictionary that is there, or how to make one once the data are known."""
@@ -79,7 +86,7 @@ def dictionary_for(
     hourglass = any(preset.name == model for preset in PRESETS)
     if not is_dictionary_name(model):
         if not hourglass:
-            raise _unknown(model)
+            raise unknown_preset(model)
         return None
     if not hourglass:
         return dictionary_preset(model), _opened(data, load_options)
@@ -98,7 +105,8 @@ def _opened(data: object, load_options: Mapping[str, Any] | None) -> Vectors:
     return found
 
 
-def _unknown(name: str) -> ConfigError:
+def unknown_preset(name: str) -> ConfigError:
+    """Return the error for a name that no preset of either family has."""
     known = [preset.name for preset in PRESETS]
     known += [preset.name for preset in DICTIONARY_PRESETS if preset.name not in known]
     near = difflib.get_close_matches(name, known, 1)

@@ -170,7 +170,11 @@ class DictionaryRun:
         return DictionaryFigures(self)
 
     def evaluate(
-        self, data: object | None = None, options: DictionaryEvaluation | None = None
+        self,
+        data: object | None = None,
+        options: DictionaryEvaluation | None = None,
+        *,
+        k: int | None = None,
     ) -> dict[str, DictionaryMetrics]:
         """Measure the dictionary again, on the run's own splits or on other vectors.
 
@@ -181,20 +185,23 @@ class DictionaryRun:
             the run's own training rows, which is kept in its folder.
         options
             How to measure.
+        k
+            Active latents of a sample, in place of the dictionary's own number.
 
         Raises
         ------
         ConfigError
-            If the vectors have another width.
+            If the vectors have another width, or ``k`` doesn't fit.
         """
         options = options or DictionaryEvaluation()
+        coder = Own(self.model, k)
         if data is None:
-            return evaluate_parts(Own(self.model), self.parts, self.baselines, options)
+            return evaluate_parts(coder, self.parts, self.baselines, options)
         vectors = data if isinstance(data, Vectors) else opened_for(data, {}, self.model.dim)
         drop = bool(vectors.options.get("drop_bad_rows")) or self.training.drop_bad
         sources = list(vectors.whole())
         found = measure(
-            Own(self.model),
+            coder,
             lambda: (block for source in sources for block in blocks_of(source, drop_bad=drop)),
             sum(source.rows for source in sources),
             self.baselines,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from isthmus.data.streams import VectorSource, VectorStream
 from isthmus.data.streams.memory import ChosenRows
-from isthmus.errors import DataError
+from isthmus.errors import ConfigError, DataError
 from isthmus.runs.dictionary.vectors import Vectors, blocks_of, some_rows
 from isthmus.runs.identity import fingerprint
 from isthmus.training.dictionary import DictionaryTraining, Together
@@ -23,6 +23,7 @@ Array = NDArray[Any]
 
 MOST_HELD_OUT = 10_000
 """Rows held out at most."""
+_BLOCK = 4096
 _EVERY = 5
 """One in so many held-out rows is for validation, the others for the test."""
 
@@ -123,6 +124,26 @@ class Parts:
             return np.empty((0, self.vectors.dim), np.float32)
         return some_rows(self.validation, MOST_HELD_OUT, drop_bad=self.training.drop_bad)
 
+    def source(self, split: str) -> VectorSource:
+        """Return the rows of a split in the order in which they are stored.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such split.
+        """
+        if split not in self.rows:
+            names = ", ".join(self.rows)
+            raise ConfigError(f"these data have no split {split!r}", fix=f"choose one of: {names}")
+        if split == "train":
+            kept = np.ones(self.vectors.train.rows, np.bool_)
+            kept[self.stream.held_out_numbers()] = False
+            return ChosenRows(self.vectors.train, np.flatnonzero(kept))
+        found = self.validation if split == "validation" else self.test
+        if found is None:  # pragma: no cover - it would not be among the rows
+            raise ConfigError(f"these data have no split {split!r}")
+        return found
+
     def blocks(self, split: str, most: int) -> Iterator[Array]:
         """Yield rows of a split: of training at most so many, in the order of the first epoch."""
         if split != "train":
@@ -130,11 +151,14 @@ class Parts:
             if part is not None:
                 yield from blocks_of(part, drop_bad=self.training.drop_bad)
             return
+        yield from _regrouped(self._first(most), _BLOCK)
+
+    def _first(self, most: int) -> Iterator[Array]:
+        """Yield the first training rows of the first epoch's order, a batch at a time."""
         left, batches = most, self.stream.epoch(0)
         try:
             for batch in batches:
-                if len(batch):
-                    yield batch[:left]
+                yield batch[:left]
                 left -= len(batch)
                 if left <= 0:
                     return
@@ -160,3 +184,15 @@ def _divided(held: ChosenRows) -> tuple[VectorSource | None, VectorSource]:
         return None, held
     every = np.arange(held.rows) % _EVERY == 0
     return (ChosenRows(held.base, held.chosen[every]), ChosenRows(held.base, held.chosen[~every]))
+
+
+def _regrouped(batches: Iterator[Array], rows: int) -> Iterator[Array]:
+    """Join small batches into blocks of at least so many rows, the last one aside."""
+    held: list[Array] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(map(len, held)) >= rows:
+            yield np.concatenate(held)
+            held = []
+    if sum(map(len, held)):
+        yield np.concatenate(held)

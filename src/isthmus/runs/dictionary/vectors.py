@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -20,7 +20,15 @@ from isthmus.data.streams.memory import ChosenRows
 from isthmus.data.streams.source import bad_value, rows_with_bad_values
 from isthmus.errors import ConfigError, DataError
 
-__all__ = ["Vectors", "blocks_of", "is_source", "opened_for", "some_rows", "vectors_of"]
+__all__ = [
+    "Vectors",
+    "blocks_of",
+    "first_rows",
+    "is_source",
+    "opened_for",
+    "some_rows",
+    "vectors_of",
+]
 
 Array = NDArray[Any]
 
@@ -152,6 +160,18 @@ def blocks_of(
         if len(bad) and not drop_bad:
             raise bad_value(source, start + int(bad[0]), values[bad[0]])
         yield np.delete(values, bad, axis=0) if len(bad) else values
+
+
+def first_rows(sources: Iterable[VectorSource], count: int, *, drop_bad: bool = False) -> Array:
+    """Read the first rows of several sources, all for a count of 0, (n, D) float32."""
+    parts, left = [], count or 1 << 62
+    for source in sources:
+        for block in blocks_of(source, drop_bad=drop_bad):
+            parts.append(block[:left])
+            left -= len(parts[-1])
+            if left <= 0:
+                return np.concatenate(parts)
+    return np.concatenate(parts)
 
 
 def some_rows(source: VectorSource, most: int, *, drop_bad: bool = False) -> Array:

@@ -13,7 +13,7 @@ from torch import Tensor
 from isthmus.kernels.cpu import CPUKernels
 from isthmus.models.dictionary import SparseDictionary
 from isthmus.training.dictionary.config import DictionaryTraining
-from isthmus.training.dictionary.engines import Noise, Orders, Report, auxiliary_k
+from isthmus.training.dictionary.engines import Noise, Orders, Report, auxiliary_k, still_dead
 from isthmus.training.dictionary.together import Together
 
 __all__ = ["DenseEngine", "auxiliary_loss"]
@@ -94,6 +94,8 @@ class DenseEngine:
             "distortion": charge.distortion.sum() / orders.total,
             "penalty": charge.penalty.sum() / orders.total,
         }
+        fired = (charge.codes.detach() > 0).sum(0).cpu().numpy()
+        orders = still_dead(orders, fired, self.together)
         if orders.revival and len(orders.dead):
             revived = orders.revived_rows
             some = x[revived]
@@ -111,7 +113,6 @@ class DenseEngine:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._move(orders.rate)
-        fired = (charge.codes.detach() > 0).sum(0).cpu().numpy()
         return Report(fired, {name: float(p.detach()) for name, p in parts.items()})
 
     @torch.no_grad()
@@ -125,9 +126,7 @@ class DenseEngine:
         rows = model.decoder
         if model.objective.unit_decoder and rows.grad is not None:
             rows.grad -= (rows.grad * rows).sum(1, keepdim=True) * rows
-        if model.bias.grad is not None:  # silent latents keep their encoder rows
-            heard = (model.bias.grad != 0).to(model.encoder)[:, None]
-            model.encoder.mul_(1 - rate * self.config.encoder_decay * heard)
+        model.encoder.mul_(1 - rate * self.config.encoder_decay)
         self.optimiser.step()
         if model.objective.unit_decoder:
             rows.div_(rows.norm(dim=1, keepdim=True).clamp_min(1e-12))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -87,6 +88,17 @@ def auxiliary_k(dim: int) -> int:
     return int(2 ** round(math.log2(max(2, dim) / 2)))
 
 
+def still_dead(orders: Orders, fired_N: Array, together: Together) -> Orders:
+    """Take out of the dead latents those that this very batch, in any process, woke.
+
+    What fires gets its gradient from what it is active for; the auxiliary one would blur it.
+    """
+    if not orders.revival or not len(orders.dead):
+        return orders
+    everywhere = together.add_up(fired_N.astype(np.float64))
+    return dataclasses.replace(orders, dead=orders.dead[everywhere[orders.dead] == 0])
+
+
 def revival_of(orders: Orders, dim: int) -> Revival | None:
     """Return what the kernels are asked to revive, None for nothing."""
     if not orders.revival or not len(orders.dead):
@@ -147,9 +159,11 @@ class SparseEngine:
             x,
             weights,
             objective.rule(orders.k),
-            total=orders.total,
+            total=orders.total if self.together.world > 1 else None,
             add_up=self.together.add_up,
         )
+        fired = np.bincount(code.indices[code.values > 0], minlength=code.latents)
+        orders = still_dead(orders, fired, self.together)
         found = kernels.backward(
             x,
             code,
@@ -178,7 +192,6 @@ class SparseEngine:
             kernels.apply(gradients, weights, self.moments, knobs)
         if objective.watches:
             objective.observed(code, self.together.least)
-        fired = np.bincount(code.indices[code.values > 0], minlength=code.latents)
         return Report(fired, found.losses)
 
     def state(self) -> dict[str, Tensor]:

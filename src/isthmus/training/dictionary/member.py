@@ -210,13 +210,7 @@ class Member:
         """Take the best epoch's weights, and bring them into the units of the data."""
         if self.best:
             self.model.load_state_dict(self.best)
-        self.model.objective.rescale(self.scale)
-        with torch.no_grad():
-            self.model.bias.mul_(self.scale if self.model.objective.unit_decoder else 1.0)
-            self.model.pre_bias.mul_(self.scale)
-            if not self.model.objective.unit_decoder:
-                self.model.encoder.div_(self.scale)
-                self.model.decoder.mul_(self.scale)
+        self.model.rescale(self.scale)
         self.model.eval()
 
     def notes(self) -> list[str]:

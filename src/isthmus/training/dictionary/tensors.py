@@ -14,7 +14,7 @@ from isthmus.kernels.gpu_tensors import TensorMoments, TensorWeights
 from isthmus.kernels.optimiser import Knobs
 from isthmus.models.dictionary import SparseDictionary
 from isthmus.training.dictionary.config import DictionaryTraining
-from isthmus.training.dictionary.engines import Noise, Orders, Report, revival_of
+from isthmus.training.dictionary.engines import Noise, Orders, Report, revival_of, still_dead
 from isthmus.training.dictionary.together import Together
 
 __all__ = ["TensorEngine"]
@@ -60,6 +60,9 @@ class TensorEngine:
             first, shift, sizes = self.noise.place(orders, len(x))
             kernels.add_noise(x, self.pool, first, shift, torch.from_numpy(sizes).to(x.device))
         code = kernels.select(x, weights, objective.rule(orders.k))
+        active = code.indices[code.values > 0].long()
+        fired = torch.bincount(active, minlength=code.latents).cpu().numpy()
+        orders = still_dead(orders, fired, Together())
         found = kernels.backward(
             x,
             code,
@@ -81,8 +84,6 @@ class TensorEngine:
         kernels.step(found, weights, self.moments, knobs)
         if objective.watches:
             objective.observed(code.sparse())
-        active = code.indices[code.values > 0].long()
-        fired = torch.bincount(active, minlength=code.latents).cpu().numpy()
         return Report(fired.astype(np.int64), {k: float(v) for k, v in found.losses.items()})
 
     def state(self) -> dict[str, Tensor]:

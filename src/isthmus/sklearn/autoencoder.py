@@ -1,22 +1,9 @@
-"""Autoencoders as scikit-learn estimators.
-
-They work in pipelines and searches, and pass ``sklearn.utils.estimator_checks``.
-
-Examples
---------
->>> from sklearn.datasets import load_iris
->>> from isthmus.sklearn import AutoencoderTransformer
->>> X = load_iris().data
->>> model = AutoencoderTransformer(latent=2, random_state=0).fit(X)
->>> model.transform(X).shape, model.inverse_transform(model.transform(X)).shape
-((150, 2), (150, 4))
-"""
+"""Any autoencoder of the presets as a scikit-learn transformer."""
 
 from __future__ import annotations
 
 import copy
 import math
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -35,6 +22,7 @@ from isthmus.models.autoencoder import Autoencoder, evaluating
 from isthmus.models.presets import Preset
 from isthmus.networks import Network
 from isthmus.runs.settings import applied, threads_held
+from isthmus.sklearn.threads import thread_count
 from isthmus.training import History, Training, fit
 from isthmus.training.batches import order_of
 from isthmus.training.device import chosen_device
@@ -252,10 +240,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     @property
     def _thread_count(self) -> int:
-        jobs = 1 if self.n_jobs is None else self.n_jobs
-        if jobs == 0:
-            raise ConfigError("n_jobs = 0 has no meaning", fix="give 1 or more, or -1 for all")
-        return jobs if jobs > 0 else max(1, (os.cpu_count() or 1) + 1 + jobs)
+        return thread_count(self.n_jobs)
 
     # --- samples to codes and back ----------------------------------------------------------
 
