@@ -1,8 +1,9 @@
 """What codes of sentence embeddings are good for: labels, neighbours, retrieval.
 
 Probes are on CLINC150: all 23,700 texts, 150 intents and "out of scope", permuted with numpy's
-``default_rng(0)``, the first 80 % for training. Retrieval is on the test queries of SciFact and on
-Cranfield, by cosine, nDCG@10. All is found in the folder named by ``ISTHMUS_DATA``.
+``default_rng(0)``, the first 80 % for training (dense vectors reach .960 so; .954 from the official
+training texts to the official test texts without "out of scope"). Retrieval is on the test queries
+of SciFact and on Cranfield, by cosine, nDCG@10. All is in the folder named by ``ISTHMUS_DATA``.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import csv
 import gzip
 import json
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 
 from dictionary_coders import Coder
 from dictionary_data import Floats
@@ -25,6 +28,8 @@ from isthmus.metrics import code_probe, neighbour_retention, retrieval_retention
 SETS = ("scifact", "cranfield")
 FEW = (1, 5, 16)
 """Latents of a k-sparse probe."""
+USUAL = 10.0
+"""Inverse of the probe's penalty, as ``code_probe`` has it by default."""
 Row = dict[str, Any]
 
 
@@ -68,8 +73,11 @@ class Texts:
         codes, labels = coder.encode(self.clinc), self.labels
         known, tested = labels[self.train], labels[self.test]
         pair = codes[self.train], codes[self.test]
-        linear = code_probe(pair[0], known, pair[1], tested)
-        few = sparse_probe(pair[0], known, pair[1], tested, latents=FEW)
+        linear = code_probe(pair[0], known, pair[1], tested, strength=_strength(pair[0]))
+        with warnings.catch_warnings():
+            # The small probes stop at 200 iterations; a few need more.
+            warnings.filterwarnings("ignore", message="lbfgs failed to converge")
+            few = sparse_probe(pair[0], known, pair[1], tested, latents=FEW)
         near = neighbour_retention(
             (pair[0], self.clinc[self.train]), known, (pair[1], self.clinc[self.test]), tested
         )
@@ -126,6 +134,19 @@ def texts(few: int = 0) -> Texts:
         order[cut:],
         {name: _search(home, name) for name in SETS},
     )
+
+
+def _strength(codes: Any) -> float:
+    """Return the probe's strength: the usual one, unless the codes are mostly alike.
+
+    ``code_probe`` scales codes by their mean squared length. Where more than half of that is the
+    mean code (latents that are active on nearly every text), what tells texts apart would be
+    penalised beyond use; the penalty is then scaled to the spread about the mean instead.
+    """
+    squares = codes.multiply(codes) if issparse(codes) else np.square(codes, dtype=np.float64)
+    length = float(squares.sum(dtype=np.float64)) / codes.shape[0]
+    common = float(np.square(np.asarray(codes.mean(axis=0), np.float64)).sum())
+    return USUAL if 2 * common < length else USUAL * length / max(length - common, 1e-6 * length)
 
 
 def _search(home: Path, name: str) -> Search:

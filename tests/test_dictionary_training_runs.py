@@ -150,6 +150,18 @@ def test_fewer_latents_than_dimensions_are_allowed(bottleneck):
     assert fvu(ROWS, model.reconstruct(ROWS)) < 1
 
 
+@pytest.mark.parametrize("bottleneck", [TopK(256, 4), AnyK(256, 4), BatchTopK(256, 4)], ids=repr)
+def test_the_fast_mode_trains_as_well(bottleneck):
+    rows = mixtures(1500, 32, directions=300, active=5)
+    found = []
+    for precision in ("float32", "fast"):
+        model, left = fitted(bottleneck, rows, batch_size=256, epochs=6, precision=precision)
+        found.append(left.history["validation_fvu"][-1])
+        assert left.config.precision == precision
+    assert found[1] == pytest.approx(found[0], rel=0.02)
+    assert found[0] < 0.6
+
+
 def test_one_latent_of_one_dimension():
     rows = np.linspace(-1, 5, 100, dtype=np.float32)[:, None]
     model, _ = fitted(TopK(1, 1), rows, epochs=3)

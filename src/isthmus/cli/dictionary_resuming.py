@@ -136,7 +136,7 @@ def _asked(preset: str, model: Mapping[str, Any]) -> tuple[Asked, Mapping[str, A
             model["dim"], bottleneck, normalise=model["normalise"], seed=model["seed"]
         )
         return made, {}
-    names = frozenset(field.name for field in dataclasses.fields(bottleneck))  # type: ignore[arg-type]
+    names = tuple(field.name for field in dataclasses.fields(bottleneck))  # type: ignore[arg-type]
     kept = DictionaryPreset(preset, "", bottleneck, normalise=model["normalise"], asked=names)
     return kept, {"seed": model["seed"]}
 

@@ -14,11 +14,13 @@ from isthmus.cli.options import (
     Json,
     Quiet,
     data_options,
+    dictionary_options,
     evaluation_options,
     help_text,
     load_options,
     model_options,
     taking,
+    training_options,
 )
 from isthmus.cli.screen import Screen, number
 from isthmus.errors import ConfigError
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from isthmus.models import Preset
+    from isthmus.models.dictionary.presets import DictionaryPreset
     from isthmus.runs.sweep import Sweep, SweepProgress
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
@@ -35,7 +38,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 @app.command(
     help=help_text(
         "isthmus sweep mnist --vary latent=16,32,64 --seeds 0,1,2 --out sweeps/width",
-        "isthmus sweep digits --model sparse-l1 --vary weight=1e-4,0.01,1 --out sweeps",
+        "isthmus sweep vectors.npy --model topk --vary k=16,32,64 --out sweeps/k",
         "Train every combination of the values given by --vary with every seed. Runs that are "
         "there already are not trained again, so an interrupted sweep goes on when the same "
         "command is typed. A run that fails is a row with its error, and the exit code is then 1. "
@@ -44,9 +47,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
     )
 )
 @taking(
-    *(option for option in model_options() if option.name != "seed"),
+    *(option for option in training_options() if option.name != "seed"),
+    *dictionary_options(),
     *data_options(),
-    *evaluation_options("nll_samples", "nll_rows"),
+    *evaluation_options("nll_samples", "nll_rows", "refined_rows"),
 )
 def sweep(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A named set, a file or a folder.")],
@@ -85,13 +89,10 @@ def sweep(
     **given: Any,
 ) -> None:
     """Train a grid of settings."""
-    from isthmus.cli.values import chosen, evaluation
     from isthmus.runs.sweep import sweep as swept
 
     screen = Screen(as_json=as_json, quiet=quiet)
-    names = {option.name for option in model_options()}
-    base, settings = chosen(model, {k: v for k, v in given.items() if k in names})
-    options = evaluation(given, "no") if {"nll_samples", "nll_rows"} & set(given) else None
+    base, settings, options = _meant(data, model, vary, given)
     try:
         found = swept(
             data,
@@ -120,6 +121,33 @@ def sweep(
         raise typer.Exit(1)
 
 
+def _meant(
+    data: str, model: str, vary: list[str], given: dict[str, Any]
+) -> tuple[Preset | DictionaryPreset, dict[str, Any], Any]:
+    """Return the preset, its fixed settings as values, and how to measure."""
+    from isthmus.cli.values import (
+        chosen,
+        dictionary_evaluation,
+        dictionary_settings,
+        evaluation,
+        split_settings,
+    )
+    from isthmus.models.dictionary.presets import DictionaryPreset
+    from isthmus.runs.dictionary.routing import dictionary_for
+
+    names = {option.name for option in (*model_options(), *dictionary_options())}
+    typed = {k: v for k, v in given.items() if k in names}
+    varied = {split_settings(text)[0] for text in vary}
+    found = dictionary_for(model, data, load_options(given), varied | set(typed))
+    if found is not None and isinstance(found[0], DictionaryPreset):
+        base = found[0]
+        measured = dictionary_evaluation(given) if "refined_rows" in given else None
+        return base, dictionary_settings(base, typed), measured
+    preset, settings = chosen(model, typed)
+    asked = {"nll_samples", "nll_rows"} & set(given)
+    return preset, settings, evaluation(given, "no") if asked else None
+
+
 def _show(found: Sweep, out: Path, screen: Screen) -> None:
     screen.line(found.text().rstrip("\n"))
     figure = out / "figures" / "tradeoff.png"
@@ -132,14 +160,15 @@ def _show(found: Sweep, out: Path, screen: Screen) -> None:
     )
 
 
-def _grid(base: Preset, vary: list[str]) -> dict[str, list[Any]]:
+def _grid(base: Preset | DictionaryPreset, vary: list[str]) -> dict[str, list[Any]]:
     """Read what was given with --vary."""
     from isthmus.cli.values import kind_of, split_settings, split_values
 
     grid: dict[str, list[Any]] = {}
     for text in vary:
         name, values = split_settings(text)
-        found = list(split_values(kind_of(base, name), values))
+        kind = kind_of(base, "latent" if name == "latents" else name)
+        found = list(split_values(kind, values))
         if not name or not found or name in grid:
             raise ConfigError(
                 f"--vary can't be {text!r}",

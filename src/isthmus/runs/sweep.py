@@ -15,8 +15,13 @@ from typing import Any
 from isthmus.data import Dataset, load
 from isthmus.errors import ConfigError, RunError
 from isthmus.files import read_json, write_json
+from isthmus.models.dictionary.presets import DictionaryPreset
 from isthmus.models.presets import Preset
 from isthmus.models.presets import preset as preset_called
+from isthmus.runs.dictionary.metrics import DictionaryEvaluation
+from isthmus.runs.dictionary.routing import dictionary_for
+from isthmus.runs.dictionary.sweeping import NamedVectors, StoredVectors
+from isthmus.runs.dictionary.vectors import Vectors
 from isthmus.runs.evaluation import Evaluation
 from isthmus.runs.identity import fingerprint
 from isthmus.runs.run import claim
@@ -66,7 +71,7 @@ Watch = Callable[[SweepProgress], None]
 
 def sweep(
     data: object,
-    preset: Preset | str,
+    preset: Preset | DictionaryPreset | str,
     vary: Mapping[str, Sequence[Any]],
     *,
     seeds: Sequence[int] = (0,),
@@ -77,7 +82,7 @@ def sweep(
     resume: bool = True,
     hold: str | None = None,
     progress: bool | Watch | None = None,
-    evaluation: Evaluation | None = None,
+    evaluation: Evaluation | DictionaryEvaluation | None = None,
     figures: bool = False,
 ) -> Sweep:
     """Train every combination of some settings with every seed, and put the runs in one table.
@@ -92,7 +97,7 @@ def sweep(
     data, load_options
         As for :func:`~isthmus.runs.train`.
     preset
-        A preset or its name.
+        A preset or its name; where two families share it, as for :func:`~isthmus.runs.train`.
     vary
         Settings of the preset's parts or of :class:`~isthmus.training.Training` (or
         ``preprocess``), each with the values to try.
@@ -136,20 +141,19 @@ def sweep(
     >>> [row["latent"] for row in found.rows], found.axes.x, found.axes.y
     ([2, 4], 'latent', 'mse')
     """
-    chosen = preset_called(preset) if isinstance(preset, str) else preset
     fixed = {"threads": 1} | dict(settings or {})
     options = dict(load_options or {})
     if jobs < 0:
         raise ConfigError(f"jobs can't be negative, as {jobs} is")
-    dataset = load(data, **options)
-    trials = trials_of(chosen, vary, tuple(seeds), fixed, hold, dataset.shape)
-    named = _named(data, options)
+    chosen, loaded = _opened(preset, data, options, {*fixed, *vary})
+    trials = trials_of(chosen, vary, tuple(seeds), fixed, hold, loaded.shape)
+    named = _named(data, options, loaded)
     source, kept = (named.source, dict(named.options)) if named else (None, {})
     about = {
-        "name": dataset.name,
+        "name": loaded.name,
         "source": source,
         "options": kept,
-        "fingerprint": fingerprint(dataset),
+        "fingerprint": loaded.fingerprint() if isinstance(loaded, Vectors) else fingerprint(loaded),
     }
     place = Path(out)
     _settle(place, plan_json(chosen, vary, tuple(seeds), fixed, hold, about, evaluation), resume)
@@ -163,16 +167,36 @@ def sweep(
         if trial.error is None
     ]  # fmt: skip
     left = [w for w in works if state_of(w.folder) in (State.NEW, State.HALF)]
-    _carry_out(left, dataset, named, jobs or cpu_count() or 1, table, _told(progress))
+    _carry_out(left, loaded, named, jobs or cpu_count() or 1, table, _told(progress))
     return table.finish(fixed["threads"])
 
 
-def _named(data: object, options: Mapping[str, Any]) -> Named | None:
+def _opened(
+    preset: Preset | DictionaryPreset | str,
+    data: object,
+    options: Mapping[str, Any],
+    settings: set[str],
+) -> tuple[Preset | DictionaryPreset, Dataset | Vectors]:
+    """Find the preset, and load the data as its family takes them."""
+    found = dictionary_for(preset, data, options, settings)
+    if found is not None and isinstance(found[0], DictionaryPreset):
+        return found[0], found[1]
+    if isinstance(preset, DictionaryPreset):  # pragma: no cover - it has been found above
+        raise ConfigError("a sparse dictionary is trained on vectors")
+    return preset_called(preset) if isinstance(preset, str) else preset, load(data, **options)
+
+
+def _named(
+    data: object, options: Mapping[str, Any], loaded: Dataset | Vectors
+) -> Named | NamedVectors | None:
     """Return a name as it is and a path in full; None for what is in memory."""
     if not isinstance(data, str | PathLike):
         return None
     path = Path(data)
-    return Named(str(path.resolve()) if path.exists() else str(data), options)
+    where = str(path.resolve()) if path.exists() else str(data)
+    if isinstance(loaded, Vectors):
+        return NamedVectors(where, loaded.options)
+    return Named(where, options)
 
 
 def _settle(place: Path, plan: Mapping[str, Any], resume: bool) -> None:
@@ -203,8 +227,8 @@ def _settle(place: Path, plan: Mapping[str, Any], resume: bool) -> None:
 
 def _carry_out(
     works: Sequence[Work],
-    dataset: Dataset,
-    named: Named | None,
+    loaded: Dataset | Vectors,
+    named: Named | NamedVectors | None,
     jobs: int,
     table: SweepTable,
     watch: Watch | None,
@@ -228,12 +252,12 @@ def _carry_out(
     try:
         if min(jobs, len(works)) <= 1:
             for work in works:
-                if not do(work, dataset):
+                if not do(work, loaded):
                     raise KeyboardInterrupt
                 ended(work)
             return
         with tempfile.TemporaryDirectory(prefix=".data-", dir=table.place) as folder:
-            source: Source = named or Stored.write(dataset, Path(folder))
+            source: Source = named or _stored(loaded, Path(folder))
             in_processes([replace(w, data=source) for w in works], min(jobs, len(works)), ended)
     except KeyboardInterrupt as stop:
         table.write()
@@ -243,6 +267,13 @@ def _carry_out(
         ) from stop
     finally:
         (table.place / ".stop").unlink(missing_ok=True)
+
+
+def _stored(loaded: Dataset | Vectors, folder: Path) -> Source:
+    """Lay data out that are in memory."""
+    if isinstance(loaded, Vectors):
+        return StoredVectors.write(loaded, folder)
+    return Stored.write(loaded, folder)
 
 
 def _progress(table: SweepTable, name: str, left: float | None) -> SweepProgress:

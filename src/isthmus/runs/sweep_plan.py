@@ -14,7 +14,9 @@ from typing import Any
 from isthmus._version import __version__
 from isthmus.configs import to_json
 from isthmus.errors import ConfigError
+from isthmus.models.dictionary.presets import DictionaryPreset
 from isthmus.models.presets import Preset
+from isthmus.runs.dictionary.sweeping import buildable
 from isthmus.runs.holding import held
 from isthmus.runs.rows import HEAD, METRICS
 from isthmus.runs.settings import applied
@@ -44,7 +46,7 @@ class Trial:
 
 
 def trials_of(
-    preset: Preset,
+    preset: Preset | DictionaryPreset,
     vary: Mapping[str, Sequence[Any]],
     seeds: Sequence[int],
     settings: Mapping[str, Any],
@@ -70,6 +72,8 @@ def trials_of(
         sentence, error = "", None
         try:
             if hold is not None:
+                if isinstance(preset, DictionaryPreset):
+                    raise ConfigError(f"a sweep of sparse dictionaries can't hold {hold}")
                 kept = held(hold, preset, settings, every, shape)
                 _check_hold(hold, kept.adjusted, vary)
                 every, sentence = kept.settings, kept.sentence
@@ -110,9 +114,14 @@ def _check_hold(hold: str, adjusted: Mapping[str, Any], vary: Mapping[str, Any])
         raise ConfigError(f"{both[0]} can't be varied while {hold} is held constant by it")
 
 
-def _check_buildable(preset: Preset, settings: Mapping[str, Any], shape: tuple[int, ...]) -> None:
+def _check_buildable(
+    preset: Preset | DictionaryPreset, settings: Mapping[str, Any], shape: tuple[int, ...]
+) -> None:
     """Build preset, training and model, so that what can't work is known before anything runs."""
     own = {name: value for name, value in settings.items() if name != "preprocess"}
+    if isinstance(preset, DictionaryPreset):
+        buildable(preset, own)
+        return
     changed, _ = applied(preset, own)
     changed.model(shape)
 
@@ -178,7 +187,7 @@ def _distinct(trials: list[Trial]) -> tuple[Trial, ...]:
 
 
 def plan_json(
-    preset: Preset,
+    preset: Preset | DictionaryPreset,
     vary: Mapping[str, Sequence[Any]],
     seeds: Sequence[int],
     settings: Mapping[str, Any],

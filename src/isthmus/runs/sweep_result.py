@@ -7,10 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.bottlenecks import L1, BatchTopK, Gaussian, KLSparse, TopK
+from isthmus.bottlenecks import (
+    L1,
+    AnyK,
+    BatchTopK,
+    Contrastive,
+    Gated,
+    Gaussian,
+    JumpReLU,
+    KLSparse,
+    Matryoshka,
+    TopK,
+)
 from isthmus.bottlenecks.base import Bottleneck
 from isthmus.errors import DataError, IsthmusError
 from isthmus.files import read_json
+from isthmus.models.dictionary.presets import DictionaryPreset
 from isthmus.models.presets import Preset
 from isthmus.runs.compare import Comparison, compare
 from isthmus.runs.rows import HEAD, METRICS, Row, aligned, row_of, without_nan
@@ -27,6 +39,10 @@ TABLE = "sweep.csv"
 _SHOWN = (
     "parameters", "seconds", "mse", "pca_ratio", "knn_accuracy", "l0", "mean_activation",
     "dead_fraction", "nll", "rate", "distortion", "active_units", "error",
+)  # fmt: skip
+_OF_DICTIONARIES = (
+    "latent", "parameters", "seconds", "fvu", "fvu_refined", "pca_ratio", "l0", "dead_fraction",
+    "max_firing_rate", "error",
 )  # fmt: skip
 
 
@@ -80,7 +96,10 @@ class Sweep:
         """Return the table, what differs beyond seed noise, what failed, and notes."""
         short = [row | {"error": row["error"] and "failed"} for row in self.rows]
         names = () if self.varied else ("name",)
-        lines = aligned(short, (*names, *self.varied, "seed", *_SHOWN))
+        # only dictionaries have this one, and only they need those that follow it
+        more = any(row.get("dense_25") is not None for row in self.rows)
+        columns = _OF_DICTIONARIES if more else _SHOWN
+        lines = aligned(short, (*names, *self.varied, "seed", *columns))
         if len({row["seed"] for row in self.rows}) > 1 and len(self.failed) < len(self.rows):
             lines += ["", *self.comparison().statements]
         if self.failed:
@@ -110,7 +129,7 @@ class SweepTable:
         place: Path,
         trials: Sequence[Trial],
         varied: Sequence[str],
-        preset: Preset,
+        preset: Preset | DictionaryPreset,
         hold: str | None,
     ) -> None:
         self.place, self.trials, self.preset, self.hold = place, trials, preset, hold
@@ -161,6 +180,8 @@ class SweepTable:
         if threads:
             notes.append(f"Each run used {threads} CPU thread(s), whatever the number of jobs.")
         axes = axes_for(self.preset.bottleneck, well, self.varied, self.hold)
+        if isinstance(self.preset, DictionaryPreset):
+            axes = replace(axes, y="fvu")
         found = Sweep(self.place, tuple(rows), self.varied, axes, tuple(notes))
         if well:
             try:
@@ -199,6 +220,8 @@ class Axes:
 
 
 _FEW = 8
+_COUNTED = (L1, TopK, BatchTopK, JumpReLU, Gated, Matryoshka, AnyK, Contrastive)
+"""Bottlenecks whose codes have zeros."""
 _HELD: Mapping[str | None, frozenset[str]] = {
     "l0": frozenset({"l0", "mean_activation"}),
     "parameters": frozenset({"parameters"}),
@@ -255,7 +278,7 @@ def _measured(bottleneck: Bottleneck) -> tuple[str, ...]:
         isinstance(bottleneck, L1) and bottleneck.unit == "sigmoid"
     ):
         return ("mean_activation",)
-    return ("l0",) if isinstance(bottleneck, L1 | TopK | BatchTopK) else ()
+    return ("l0",) if isinstance(bottleneck, _COUNTED) else ()
 
 
 def _is_number(value: Any) -> bool:

@@ -12,15 +12,19 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from isthmus.data import Dataset, Samples, load
-from isthmus.errors import DivergedError, IsthmusError, RunError
+from isthmus.errors import ConfigError, DivergedError, IsthmusError, RunError
 from isthmus.files import read_json, write_json
 from isthmus.models import storage
+from isthmus.models.dictionary.presets import DictionaryPreset
 from isthmus.models.presets import Preset
+from isthmus.runs.dictionary.metrics import DictionaryEvaluation
+from isthmus.runs.dictionary.sweeping import NamedVectors, StoredVectors, train_one
+from isthmus.runs.dictionary.vectors import Vectors
 from isthmus.runs.evaluation import Evaluation
 from isthmus.runs.settings import threads_held
 from isthmus.runs.training import carry_out, job_for
@@ -32,6 +36,7 @@ __all__ = [
 
 ERROR = "error.json"
 _FINAL = DivergedError.__name__
+E = TypeVar("E", Evaluation, DictionaryEvaluation)
 
 
 # --- the data -------------------------------------------------------------------------------------
@@ -95,7 +100,7 @@ class Stored:
         return Dataset(splits=splits, **self.about)
 
 
-Source = Named | Stored
+Source = Named | Stored | NamedVectors | StoredVectors
 """Small, and open to every process."""
 
 
@@ -130,7 +135,7 @@ class Work:
     """Name of the run."""
     folder: Path
     """Its folder."""
-    preset: Preset
+    preset: Preset | DictionaryPreset
     """The preset."""
     settings: Mapping[str, Any]
     """All settings, the seed too."""
@@ -138,7 +143,7 @@ class Work:
     """Where the data are."""
     origin: tuple[str | None, Mapping[str, Any]]
     """Source and options to write down, so that the run finds its data again."""
-    evaluation: Evaluation | None
+    evaluation: Evaluation | DictionaryEvaluation | None
     """How to measure; None: by the settings."""
     figures: bool
     """Whether the run's own figures are drawn."""
@@ -146,7 +151,7 @@ class Work:
     """Once this file is there, the run writes its checkpoint and ends."""
 
 
-def do(work: Work, dataset: Dataset | None = None) -> bool:
+def do(work: Work, dataset: Dataset | Vectors | None = None) -> bool:
     """Train, measure and write one run, or go on with it; False where it was interrupted.
 
     What goes wrong with this run alone is written into its folder as ``error.json``.
@@ -168,22 +173,52 @@ def do(work: Work, dataset: Dataset | None = None) -> bool:
     return True
 
 
-def _train(work: Work, dataset: Dataset) -> None:
-    job = job_for(work.preset, dataset, **work.settings)
-    source, options = work.origin
-    origin = dataclasses.replace(job.origin, source=source, options=options)
+def _train(work: Work, data: Dataset | Vectors) -> None:
     resume = state_of(work.folder) is State.HALF
     (work.folder / ERROR).unlink(missing_ok=True)
     if not resume:
         _clear(work.folder)
+    watch = _stopping(work.stop)
+    if isinstance(work.preset, DictionaryPreset) and isinstance(data, Vectors):
+        train_one(
+            work.preset,
+            data,
+            work.settings,
+            work.origin,
+            work.folder,
+            resume=resume,
+            watch=watch,
+            figures=work.figures,
+            evaluation=_of_kind(work.evaluation, DictionaryEvaluation),
+        )
+        return
+    job = job_for(_hourglass(work.preset), data, **work.settings)
+    source, options = work.origin
+    origin = dataclasses.replace(job.origin, source=source, options=options)
     carry_out(
         dataclasses.replace(job, origin=origin),
         work.folder,
         resume=resume,
-        watch=_stopping(work.stop),
+        watch=watch,
         figures=work.figures,
-        evaluation=work.evaluation,
+        evaluation=_of_kind(work.evaluation, Evaluation),
     )
+
+
+def _of_kind(evaluation: object, kind: type[E]) -> E | None:
+    """Return how to measure, if it is for this kind of model."""
+    if evaluation is None or isinstance(evaluation, kind):
+        return evaluation
+    raise ConfigError(
+        f"this kind of model is measured by {kind.__name__} settings",
+        why=f"got {type(evaluation).__name__}",
+    )
+
+
+def _hourglass(preset: Preset | DictionaryPreset) -> Preset:
+    if isinstance(preset, DictionaryPreset):  # pragma: no cover - its data are always vectors
+        raise ConfigError("a sparse dictionary is trained on vectors")
+    return preset
 
 
 def _clear(folder: Path) -> None:

@@ -19,6 +19,7 @@ def chosen(
     bottleneck: str | Bottleneck,
     n_latents: int | None,
     k: int | None,
+    normalise: str,
     given: Mapping[str, Any],
     suited: int,
 ) -> tuple[DictionaryPreset, dict[str, Any]]:
@@ -36,12 +37,14 @@ def chosen(
     ConfigError
         If something makes no sense, or is given twice.
     """
-    own = {"latent": n_latents} if n_latents is not None else {}
+    own: dict[str, Any] = {"normalise": normalise}
     if not isinstance(bottleneck, str):
         if n_latents is not None or k is not None:
             raise ConfigError("a bottleneck that is described holds its own n_latents and k")
-        return DictionaryPreset("custom", "", bottleneck).with_settings(given)
+        return DictionaryPreset("custom", "", bottleneck).with_settings(_together(own, given))
     preset = dictionary_preset(bottleneck)
+    if n_latents is not None:
+        own["latent"] = n_latents
     if k is not None:
         fields = {field.name for field in dataclasses.fields(preset.bottleneck)}  # type: ignore[arg-type]
         name = "k" if "k" in fields else "l0"

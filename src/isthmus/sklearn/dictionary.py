@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from isthmus.bottlenecks import Bottleneck
 from isthmus.data.streams import VectorStream, open_vectors
+from isthmus.errors import ConfigError, DataError
 from isthmus.kernels.cpu import CPUKernels
 from isthmus.kernels.pursuit import Pursuit
 from isthmus.metrics import ReconstructionSums
@@ -151,12 +152,7 @@ class SparseDictionary(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Train a new dictionary on the samples X (n_samples, n_features).
 
-        Parameters
-        ----------
-        X
-            At least two different samples of finite numbers.
-        y
-            Not used.
+        X has at least two different samples of finite numbers; y is not used.
 
         Raises
         ------
@@ -232,6 +228,8 @@ class SparseDictionary(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
 
     def _begin(self, X: Array) -> tuple[dictionaries.SparseDictionary, DictionaryTraining]:
         """Make a new dictionary for X, and the settings of its training."""
+        if X.shape[1] == 1 and self.normalise == "layer":
+            raise DataError("n_features = 1: a single feature normalised by itself is always 0")
         self._seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         preset, config = self._chosen(X)
         model = preset.model(X.shape[1], self._seed)
@@ -243,18 +241,25 @@ class SparseDictionary(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         return model, config
 
     def _chosen(self, X: Array) -> tuple[DictionaryPreset, DictionaryTraining]:
-        given = {"normalise": self.normalise} | dict(self.settings or {})
-        preset, rest = chosen(self.bottleneck, self.n_latents, self.k, given, latents_for(*X.shape))
-        size = batch_for(len(X), self.epochs) if self.batch_size == "auto" else self.batch_size
+        suited = latents_for(*X.shape)
+        preset, rest = chosen(
+            self.bottleneck, self.n_latents, self.k, self.normalise, self.settings or {}, suited
+        )
         own = {
             "epochs": self.epochs,
             "lr": 0.0 if self.lr is None else self.lr,
-            "batch_size": size,
+            "batch_size": 0 if self.batch_size == "auto" else self.batch_size,
             "threads": thread_count(self.n_jobs),
             "device": "cpu",
             "seed": self._seed,
         }
-        return preset, training(own, rest)
+        config = training(own, rest)
+        if self.batch_size == "auto":
+            size = batch_for(len(X), config.epochs)
+            return preset, dataclasses.replace(config, batch_size=size)
+        if config.batch_size < 1:
+            raise ConfigError(f"batch_size must be at least 1, or 'auto', not {self.batch_size}")
+        return preset, config
 
     def _chosen_by_parts(self, X: Array) -> DictionaryTraining:
         """Return the settings of a training whose end nobody knows."""
@@ -292,8 +297,8 @@ class SparseDictionary(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
     def score(self, X: ArrayLike, y: object = None) -> float:
         """Return R², 1 - FVU: 1 for perfect reconstruction, 0 for that of the training mean.
 
-        Higher is better. Squares are about the mean of the *training* samples. Samples that all
-        equal that mean score 1 if they are reconstructed exactly, and else 0.
+        Squares are about the mean of the *training* samples. Samples that all equal that mean
+        score 1 if they are reconstructed exactly, and else 0.
         """
         check_is_fitted(self, "model_")
         X = np.asarray(self._checked(X, reset=False), np.float32)

@@ -47,7 +47,7 @@ class DictionaryPreset:
     """Training settings that differ from the defaults."""
     normalise: Normalise = "none"
     """What is done to each sample before it is encoded; see ``SparseDictionary``."""
-    asked: frozenset[str] = frozenset()
+    asked: tuple[str, ...] = ()
     """Settings of the bottleneck that were asked for; the others follow from the data."""
 
     def with_settings(self, settings: Mapping[str, Any]) -> tuple[DictionaryPreset, dict[str, Any]]:
@@ -70,11 +70,11 @@ class DictionaryPreset:
             raise ConfigError(f"normalise must be none, layer or unit, not {normalise!r}")
         names = {f.name for f in dataclasses.fields(self.bottleneck)}  # type: ignore[arg-type]
         own = {name: rest.pop(name) for name in sorted(names & set(rest))}
-        room = {} if "latent" in self.asked | set(own) else _room(own)
-        asked = self.asked | set(own) | (set(room) if own.get("prefixes") else set())
+        room = {} if "latent" in {*self.asked, *own} else _room(own)
+        asked = {*self.asked, *own, *(room if own.get("prefixes") else ())}
         bottleneck = _changed(self.bottleneck, own | room) if own else self.bottleneck
         changed = dataclasses.replace(
-            self, bottleneck=bottleneck, normalise=normalise, asked=frozenset(asked)
+            self, bottleneck=bottleneck, normalise=normalise, asked=tuple(sorted(asked))
         )
         return changed, rest
 

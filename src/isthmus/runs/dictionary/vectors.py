@@ -19,6 +19,7 @@ from isthmus.data.streams import VectorSource, open_vectors
 from isthmus.data.streams.memory import ChosenRows
 from isthmus.data.streams.source import bad_value, rows_with_bad_values
 from isthmus.errors import ConfigError, DataError
+from isthmus.runs.identity import fingerprint
 
 __all__ = [
     "Vectors",
@@ -63,6 +64,18 @@ class Vectors:
     def dim(self) -> int:
         """Values of a vector."""
         return self.train.dim
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        return (self.dim,)
+
+    def fingerprint(self) -> str:
+        """Return a digest of a few rows of each split."""
+        if self.dataset is not None:
+            return fingerprint(self.dataset)
+        parts = (self.train, self.validation, self.test)
+        return "-".join(part.fingerprint() for part in parts if part is not None)
 
     @property
     def own_splits(self) -> bool:

@@ -82,8 +82,12 @@ class Member:
     @property
     def dead(self) -> Array:
         """Numbers of the latents that have been silent for too long, rising."""
+        return self._silent_at(self.seen)
+
+    def _silent_at(self, seen: int) -> Array:
+        """Return the latents that are dead after ``seen`` rows, if they stay silent until then."""
         patience = self.config.dead_after * self.model.latent / max(self.l0, 1e-3)
-        return np.flatnonzero(self.seen - self.last_fired > patience)
+        return np.flatnonzero(seen - self.last_fired > patience)
 
     def step(self, x_BD: Array, number: int, steps: int) -> None:
         """Take one step on this process' rows of a batch.
@@ -100,7 +104,7 @@ class Member:
             k=min(k_at(objective.k, number - 1, steps, self.config), self.model.latent)
             if objective.k and self.config.anneal_k != 1
             else None,
-            dead=self.dead,
+            dead=self._silent_at(self.seen + total),
             revival=self.config.revival,
             stride=max(1, round(1 / self.config.revival_rows)),
             total=total,
