@@ -59,6 +59,7 @@ def oracle_loss(x, weights, bottleneck, revival):
         loss = loss + weight * (output - x).square().sum(1).mean()
     if revival is not None:
         dead, rows, k, alpha = revival
+        dead = dead[(codes.detach()[:, dead] > 0).sum(0) == 0]  # what fires is not dead
         whole = codes @ weights["decoder"] + weights["pre_bias"]
         error = (x - whole).detach()[rows]
         few = pre[rows][:, dead]
@@ -123,18 +124,35 @@ def test_three_steps_are_those_of_the_formulas(bottleneck):
 
 @pytest.mark.parametrize("bottleneck", SPARSE, ids=repr)
 def test_steps_with_revival_at_work_are_those_of_the_formulas(bottleneck):
-    """Source: Gao et al., arXiv:2406.04093, A.2; on every fourth row, which moves with the step."""
+    """Source: Gao et al., arXiv:2406.04093, A.2; on every fourth row, which moves with the step.
+
+    Of the latents that were silent for long, those that this very batch wakes are not revived.
+    """
     x, model, one = ready(bottleneck, revival=0.5, revival_rows=0.25)
     dead = np.array([2, 7, 11, 12, 19])
+    with torch.no_grad():
+        model.encoder[dead[:3]] *= 0.1
+        model.bias[dead[:3]] = 0.02
     one.seen = 10**6
     one.last_fired[:] = one.seen
     one.last_fired[dead] = 0
     assert one.dead.tolist() == dead.tolist()
 
-    def revival(step):
-        return torch.tensor(dead), slice(step % 4, None, 4), 4, 0.5  # the power of 2 next to 9 / 2
-
     scaled = torch.tensor(x).double() / one.scale
+    leaves = {n: getattr(model, n).detach().double() for n in NAMES}
+    pre = (scaled - leaves["pre_bias"]) @ leaves["encoder"].T + leaves["bias"]
+    woken = ((pre * chosen(pre, bottleneck)) > 0).any(0).numpy()
+    silent = dead[~woken[dead]]
+    assert 0 < len(silent) < len(dead)
+
+    def revival(step):
+        return (
+            torch.tensor(silent),
+            slice(step % 4, None, 4),
+            4,
+            0.5,
+        )  # the power of 2 next to 9 / 2
+
     wanted = oracle(scaled, model, bottleneck, 1, 0.01, revival)
     without = oracle(scaled, model, bottleneck, 1, 0.01)
     one.step(x, 1, 1)

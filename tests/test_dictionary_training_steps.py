@@ -314,23 +314,17 @@ def test_noise_reaches_every_objective(bottleneck):
 
 @pytest.mark.parametrize("bottleneck", [TopK(20, 3), L1(20, weight=0.01)], ids=repr)
 def test_the_encoder_decays_apart_from_its_gradient(bottleneck):
-    """Decoupled (Loshchilov and Hutter, arXiv:1711.05101): one step differs by rate * decay * w.
-
-    Silent latents keep their rows: those that nothing pulls at would else fade away.
-    """
+    """Decoupled (Loshchilov and Hutter, arXiv:1711.05101): one step differs by rate * decay * w."""
     x = mixtures(40, 9)
     found = {}
     for decay in (0.0, 2.0):
         model = SparseDictionary(9, bottleneck, seed=3)
         one = member(model, x, lr=0.01, decay=0.0, encoder_decay=decay)
-        filled(model, bias=torch.where(torch.arange(20) < 5, -9.0, 0.0))
         before = model.encoder.detach().clone()
         one.step(x, 1, 1)
         found[decay] = {n: p.detach().clone() for n, p in model.named_parameters()}
-    heard = (torch.arange(20) >= 5)[:, None]
-    shrunk = found[0.0]["encoder"] - 0.01 * 2.0 * heard * before
+    shrunk = found[0.0]["encoder"] - 0.01 * 2.0 * before
     assert torch.allclose(found[2.0]["encoder"], shrunk, atol=1e-6)
-    assert torch.equal(found[2.0]["encoder"][:5], before[:5])
     for name in ("bias", "decoder", "pre_bias"):
         assert torch.equal(found[0.0][name], found[2.0][name]), name
 

@@ -11,15 +11,24 @@ from typing import TYPE_CHECKING, Any
 from isthmus.errors import ConfigError, IsthmusError
 from isthmus.files import write_json, write_text
 from isthmus.runs.groups import (
+    BETTER,
     COMPARED,
-    OF_DICTIONARIES,
     Group,
     GroupDifference,
     differences,
     grouped,
     units,
 )
-from isthmus.runs.rows import HEAD, METRICS, AnyRun, Row, aligned, row_of, without_nan
+from isthmus.runs.rows import (
+    HEAD,
+    METRICS,
+    OF_DICTIONARIES,
+    AnyRun,
+    Row,
+    aligned,
+    row_of,
+    without_nan,
+)
 from isthmus.runs.run import Run, open_run
 
 if TYPE_CHECKING:
@@ -62,7 +71,7 @@ class Comparison:
     @property
     def _metrics(self) -> tuple[str, ...]:
         """The metrics that the tables show."""
-        left_out = frozenset() if self.has_dictionary else OF_DICTIONARIES
+        left_out = set() if self.has_dictionary else set(BETTER) - set(COMPARED)
         return tuple(name for name in _SHOWN_METRICS if name not in left_out)
 
     @property
@@ -77,7 +86,7 @@ class Comparison:
         said: list[str] = []
         # with dictionaries the fvu says the same as the mse, whatever units runs are measured in
         twice = "mse" if self.has_dictionary else ""
-        judged = [d for d in self.differences if COMPARED[d.metric] and d.metric != twice]
+        judged = [d for d in self.differences if BETTER[d.metric] and d.metric != twice]
         for (metric, split), pairs in groupby(judged, lambda d: (d.metric, d.split)):
             told = [pair for pair in pairs if pair.differs is not None]
             # what is the same (no dead latents in either, say) needs no sentence
@@ -240,7 +249,8 @@ class Comparison:
 
         place = Path(folder)
         drawn = self.picture().save(place, "comparison")
-        columns = {key: [row[key] for row in self.rows] for key in (*HEAD, *METRICS)}
+        names = (*HEAD, *METRICS, *(OF_DICTIONARIES if self.has_dictionary else ()))
+        columns = {key: [row.get(key) for row in self.rows] for key in names}
         written = [place / "comparison.json", place / "comparison.txt"]
         write_json(written[0], self.as_json())
         write_text(written[1], self.text())
@@ -333,7 +343,7 @@ def _warnings(runs: Sequence[AnyRun], names: Sequence[str], rows: Sequence[Row])
 def _summed_up(metric: str, split: str, pairs: Sequence[GroupDifference]) -> str:
     """Say of many pairs which group is best and which can't be told from it."""
     means = {pair.a: pair.mean_a for pair in pairs} | {pair.b: pair.mean_b for pair in pairs}
-    best = (min if COMPARED[metric] == "lower" else max)(means, key=lambda name: means[name])
+    best = (min if BETTER[metric] == "lower" else max)(means, key=lambda name: means[name])
     level = [
         pair.b if pair.a == best else pair.a
         for pair in pairs

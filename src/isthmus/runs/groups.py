@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from isthmus.runs.rows import AnyRun, Row
 
 __all__ = [
+    "BETTER",
     "COMPARED",
     "Group",
     "GroupDifference",
@@ -38,13 +39,15 @@ COMPARED: Mapping[str, str] = {
     "elbo": "higher",
     "rate": "",
     "active_units": "",
+}
+"""The metrics that are compared between groups, and which end is better, if any."""
+BETTER: Mapping[str, str] = {
+    **COMPARED,
     "fvu": "lower",
     "fvu_refined": "lower",
     "max_firing_rate": "",
 }
-"""The metrics that are compared between groups, and which end is better, if any."""
-OF_DICTIONARIES = frozenset({"fvu", "fvu_refined", "max_firing_rate"})
-"""Those that are compared only where a sparse dictionary is among the runs."""
+"""The same, with those that are compared only where a sparse dictionary is among the runs."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ class GroupDifference:
     @property
     def better(self) -> str | None:
         """Name of the better group; None where they don't differ or neither end is better."""
-        end = COMPARED[self.metric]
+        end = BETTER[self.metric]
         if not self.differs or not end:
             return None
         return self.a if (self.gap < 0) == (end == "lower") else self.b
@@ -187,7 +190,7 @@ def grouped(
     for index, run in enumerate(runs):
         members.setdefault(same_but_seed(run), []).append(index)
     taken: set[str] = set()
-    left_out = OF_DICTIONARIES if all(isinstance(run, Run) for run in runs) else frozenset()
+    metrics = COMPARED if all(isinstance(run, Run) for run in runs) else BETTER
     groups, notes = [], []
     for found in members.values():
         kept: dict[int, int] = {}
@@ -209,7 +212,7 @@ def grouped(
                     split=split,
                     runs=tuple(names[i] for i in chosen),
                     seeds=tuple(kept),
-                    values=_values(lines, left_out),
+                    values=_values(lines, tuple(metrics)),
                     data=runs[chosen[0]].origin.fingerprint,
                     units=units(runs[chosen[0]]),
                     protocol=lines[0].get("nll_protocol"),
@@ -218,10 +221,9 @@ def grouped(
     return tuple(groups), notes
 
 
-def _values(rows: Sequence[Row], left_out: frozenset[str]) -> dict[str, tuple[float, ...]]:
+def _values(rows: Sequence[Row], metrics: tuple[str, ...]) -> dict[str, tuple[float, ...]]:
     found: dict[str, tuple[float, ...]] = {}
-    metrics = ("pca_mse", "pca_ratio", "pca_knn_accuracy", "seconds", *COMPARED)
-    for metric in (name for name in metrics if name not in left_out):
+    for metric in ("pca_mse", "pca_ratio", "pca_knn_accuracy", "seconds", *metrics):
         numbers = [row.get(metric) for row in rows]
         kept = tuple(float(n) for n in numbers if n is not None and math.isfinite(n))
         if len(kept) == len(rows):
@@ -249,7 +251,7 @@ def differences(groups: Sequence[Group]) -> tuple[GroupDifference, ...]:
     likelihoods only where they were measured by the same protocol.
     """
     found = []
-    for metric in COMPARED:
+    for metric in BETTER:
         cells: dict[tuple[str | None, ...], dict[str, tuple[float, ...]]] = {}
         for group in groups:
             if metric in group.values:

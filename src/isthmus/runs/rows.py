@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 else:
     AnyRun: TypeAlias = Any
 
-__all__ = ["HEAD", "METRICS", "AnyRun", "Row", "aligned", "plain_cell", "row_of", "without_nan"]
+__all__ = [
+    "HEAD",
+    "METRICS",
+    "OF_DICTIONARIES",
+    "AnyRun",
+    "Row",
+    "aligned",
+    "plain_cell",
+    "row_of",
+    "without_nan",
+]
 
 Row = dict[str, Any]
 
@@ -27,8 +37,6 @@ METRICS = (
     "pca_mse",
     "pca_ratio",
     "fvu",
-    "fvu_refined",
-    "cosine",
     "knn_accuracy",
     "pca_knn_accuracy",
     "l0",
@@ -36,8 +44,6 @@ METRICS = (
     "target_activation",
     "dead_fraction",
     "max_firing_rate",
-    "dense_10",
-    "dense_25",
     "hoyer",
     "nll",
     "nll_protocol",
@@ -50,6 +56,8 @@ METRICS = (
     "samples_per_second",
 )
 """What a row says about a split, as in ``metrics.json``; ``pca_ratio`` is mse over pca_mse."""
+OF_DICTIONARIES = ("fvu_refined", "refined_k", "cosine", "dense_10", "dense_25", "pca_dims")
+"""What the row of a sparse dictionary says beyond that."""
 TITLES: Mapping[str, str] = {
     "pca_ratio": "mse/pca",
     "knn_accuracy": "5-nn",
@@ -65,6 +73,8 @@ TITLES: Mapping[str, str] = {
 
 def row_of(run: AnyRun, split: str = "test", name: str | None = None) -> Row:
     """Return the row of a run: :data:`HEAD` and :data:`METRICS`, None where there is no number.
+
+    A sparse dictionary's has :data:`OF_DICTIONARIES` as well.
 
     Parameters
     ----------
@@ -96,7 +106,8 @@ def row_of(run: AnyRun, split: str = "test", name: str | None = None) -> Row:
         len(run.history),
         math.fsum(history.get("seconds", [])),
     )
-    numbers = {key: getattr(found, key, None) for key in METRICS}
+    names = (*METRICS, *(name for name in OF_DICTIONARIES if hasattr(found, name)))
+    numbers = {key: getattr(found, key, None) for key in names}
     if found.pca_mse:
         numbers["pca_ratio"] = found.mse / found.pca_mse
     return dict(zip(HEAD, head, strict=True)) | numbers

@@ -168,8 +168,8 @@ class SweepTable:
         from isthmus.figures import Table
 
         rows = self.rows()
-        names = list(rows[0]) if rows else []
-        Table({name: [row[name] for row in rows] for name in names}).to_csv(self.place / TABLE)
+        names = dict.fromkeys(name for row in rows for name in row)
+        Table({name: [row.get(name) for row in rows] for name in names}).to_csv(self.place / TABLE)
 
     def finish(self, threads: int) -> Sweep:
         """Write the table and the figure, and return the sweep."""

@@ -18,7 +18,8 @@ def latents_for(rows: int, dim: int) -> int:
     >>> latents_for(100_000, 384), latents_for(1_000, 384)
     (3072, 48)
     """
-    return max(16, min(8 * dim, rows // 16) // 16 * 16) if rows // 16 < 8 * dim else 8 * dim
+    room = rows // 16
+    return 8 * dim if room >= 8 * dim else min(8 * dim, max(16, room // 16 * 16))
 
 
 def batch_for(rows: int, epochs: int) -> int:

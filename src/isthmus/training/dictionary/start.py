@@ -27,14 +27,18 @@ def geometric_median(rows_BD: Array, steps: int = 100, tolerance: float = 1e-6) 
     >>> geometric_median(np.array([[0.0], [1.0], [100.0]])).round(3)
     array([1.])
     """
-    rows = np.asarray(rows_BD, np.float64)
-    middle: Array = rows.mean(0)
+    rows = np.asarray(rows_BD)
+    blocks = [rows[start : start + 1024] for start in range(0, len(rows), 1024)]
+    middle: Array = rows.mean(0, dtype=np.float64)
     for _ in range(steps):
-        distance = np.linalg.norm(rows - middle, axis=1)
+        distance = np.concatenate([np.linalg.norm(block - middle, axis=1) for block in blocks])
         # a row that the estimate sits on would have infinite weight
         least = 1e-12 + 1e-9 * float(distance.max())
         weight = 1 / np.maximum(distance, least)
-        moved = weight @ rows / weight.sum()
+        moved = np.zeros_like(middle)
+        for block, part in zip(blocks, np.split(weight, range(1024, len(rows), 1024)), strict=True):
+            moved += part @ block.astype(np.float64)
+        moved /= weight.sum()
         done = np.linalg.norm(moved - middle) <= tolerance * max(
             float(np.linalg.norm(moved)), 1e-12
         )
@@ -59,8 +63,10 @@ def started(model: SparseDictionary, sample_BD: Array, seed: int) -> float:
     if not len(sample_BD):
         raise DataError("there are no rows to learn from")
     sample = model.prepared(torch.from_numpy(np.ascontiguousarray(sample_BD, np.float32)))[0]
-    rows = sample.numpy().astype(np.float64)
-    scale = float(np.sqrt(np.square(rows - rows.mean(0)).sum(1).mean()))
+    rows = sample.numpy()
+    mean = rows.mean(0, dtype=np.float64)
+    blocks = (rows[start : start + 1024] for start in range(0, len(rows), 1024))
+    scale = float(np.sqrt(sum(float(np.square(b - mean).sum()) for b in blocks) / len(rows)))
     if not scale > 0:
         raise DataError("all rows are the same: there is nothing to learn")
     generator = torch.Generator().manual_seed(seed)
