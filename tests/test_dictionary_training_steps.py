@@ -110,7 +110,7 @@ def test_dead_latents_of_a_sample_are_the_power_of_two_next_to_half_the_width(di
     assert auxiliary_k(dim) == k
 
 
-def half_dead(bottleneck, revival, steps=240):
+def half_dead(bottleneck, revival, steps=150):
     """Train with half of the latents turned down so far that they are never chosen."""
     rows = mixtures(512, 16, directions=32, active=4)
     model = SparseDictionary(16, bottleneck, seed=1)

@@ -95,8 +95,8 @@ def train(
         typer.Option(
             "--members",
             metavar="TEXT",
-            help="Several dictionaries that one pass over the data trains, each a run below "
-            '--out: "topk:k=32;topk:k=64,latents=6144;batch-topk:k=32".',
+            help="Several dictionaries over one pass of the data, each a run below --out: "
+            '"topk:k=32;topk:k=64,latents=6144".',
             show_default=False,
             rich_help_panel="Sparse dictionaries",
         ),

@@ -47,7 +47,7 @@ def applied(preset: Preset, settings: Mapping[str, Any]) -> tuple[Preset, Traini
 def threads_held(count: int) -> Iterator[None]:
     """Use so many threads in torch and in NumPy's linear algebra; 0 leaves them as they are."""
     import torch
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     if not count:
         yield

@@ -61,6 +61,18 @@ class BatchTopKObjective(Objective):
         share = max(1 - self.memory, 1 / int(self.batches))
         self.threshold += share * (smallest - self.threshold)
 
+    def calibrate(self, code: SparseCode) -> None:
+        """Set the threshold to the smallest activation kept: L0 is then k on such rows.
+
+        Rows that were trained on with noise have larger activations than clean ones, and their
+        running threshold would leave clean rows with fewer than k.
+        """
+        positive = code.values[code.values > 0]
+        if len(positive):
+            # a threshold is exceeded, not reached
+            least = np.nextafter(positive.min(), np.float32(0), dtype=np.float32)
+            self.threshold.fill_(float(least))
+
     def rescale(self, factor: float) -> None:
         """Scale the threshold."""
         self.threshold *= factor

@@ -119,6 +119,9 @@ class Objective(nn.Module):
             Returns the least of a number over the processes that share the batch.
         """
 
+    def calibrate(self, code: SparseCode) -> None:
+        """Set what inference needs from the code that :meth:`rule` gives for clean rows."""
+
     def rescale(self, factor: float) -> None:
         """Follow the inputs into units ``factor`` times as large: thresholds scale with them."""
 

@@ -27,6 +27,7 @@ ALONE = "dictionary"
 """What a dictionary is called in its checkpoint that is trained by itself."""
 _TAKEN = frozenset({"checkpoints", "figures"})
 _FEW = 8  # rows a latent
+_COPIES = 0.01  # share of copies that is worth a word
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +220,7 @@ def _size_notes(
                 "are few: it may learn them by heart, as the held-out error will tell."
             )
         notes += [note if name == ALONE else f"{name}: {note}" for note in own]
-    if facts.duplicates and len(parts.rows) > 1:
+    if facts.duplicates > _COPIES * facts.seen and len(parts.rows) > 1:
         notes.append("Held-out rows may be copies of training rows: their numbers then flatter.")
     if len(parts.rows) == 1:
         notes.append("There are too few rows to hold any out: only the training error is known.")

@@ -10,6 +10,7 @@ import numpy as np
 from isthmus.data.streams import VectorStream, open_vectors
 from isthmus.runs.dictionary.jobs import DictionaryJob
 from isthmus.training import Plan
+from isthmus.training.device import chosen_device
 from isthmus.training.dictionary import fit_dictionaries
 
 __all__ = ["plan"]
@@ -53,6 +54,6 @@ def plan(job: DictionaryJob) -> Plan:
         disk_bytes=(_STATES + 1) * 4 * parameters,
         seconds=step * steps,
         samples_per_second=min(size, len(rows)) / max(step, 1e-9),
-        device=str(job.one.device),
+        device=str(chosen_device(training.device)),
         words=tuple(job.one.describe()),
     )

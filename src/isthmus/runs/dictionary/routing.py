@@ -97,8 +97,6 @@ def dictionary_for(
 
 
 def _opened(data: object, load_options: Mapping[str, Any] | None) -> Vectors:
-    if isinstance(data, Vectors):
-        return data
     found = vectors_of(data, load_options, any_kind=True)
     if found is None:  # pragma: no cover - with any kind, what is loaded is opened
         raise ConfigError("these data can't be read as vectors")

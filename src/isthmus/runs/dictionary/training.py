@@ -33,8 +33,8 @@ __all__ = ["MEMBERS", "carry_out", "train_members"]
 
 MEMBERS = "members.json"
 """What stands in the folder of several dictionaries that were trained together."""
-_FREE = frozenset({"device", "threads", "checkpoint_seconds"})
-"""Settings that may differ when a training is resumed: results don't depend on them."""
+_FREE = frozenset({"device", "threads", "patience", "checkpoint_seconds"})
+"""Settings that may differ when a training is resumed: no step depends on them."""
 
 
 def train_members(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import CATALOGUE, Dataset, Samples, load
+from isthmus.data.loading import READERS
 from isthmus.data.read_npy import map_npy
 from isthmus.data.streams import VectorSource, open_vectors
 from isthmus.data.streams.memory import ChosenRows
@@ -123,6 +124,8 @@ def vectors_of(
     ConfigError
         If an option makes no sense for these data.
     """
+    if isinstance(data, Vectors):
+        return data
     given = {k: v for k, v in dict(options or {}).items() if v is not None}
     given.pop("progress", None)
     kept = {k: v for k, v in given.items() if v is not False}
@@ -218,7 +221,7 @@ def _streamed(data: object, options: Mapping[str, Any]) -> Vectors | None:
 
 def _holds_vectors(path: Path, key: str | None) -> bool:
     """Say whether a file or folder is one that is streamed; damaged ones are left to others."""
-    if path.is_dir():
+    if path.is_dir() and not any(reader.accepts(path) for reader in READERS):
         return any(p.suffix.lower() in _SHARDS and p.name[0] != "." for p in path.iterdir())
     find = _FILES.get(path.suffix.lower())
     return find is not None and path.is_file() and find(path, key)

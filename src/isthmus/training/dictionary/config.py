@@ -32,7 +32,7 @@ class DictionaryTraining:
     dead_after: float = 30.0
     """A latent is dead when it was silent for this many times the rows between two firings of an
     average latent, N / L0."""
-    max_rate: float = 0.2
+    max_rate: float = 0.16
     """Firing rate at which a latent is held: the bias of one that fires on more rows is lowered
     until it no longer does; 1 for no limit."""
     noise: float = -1.0

@@ -187,7 +187,8 @@ class _Loop:
             )
             scale = started(model, sample, model.seed)
             mean = model.prepared(torch.from_numpy(sample))[0].mean(0, dtype=torch.float64)
-            member = Member(model, own, scale, mean.numpy().astype(np.float32), kernels, together)
+            about = mean.numpy().astype(np.float32)
+            member = Member(model, own, scale, about, kernels, together, sample)
             self.members[name] = member
 
     def run(self, held_out: Array | None, resume: bool) -> dict[str, FittedDictionary]:

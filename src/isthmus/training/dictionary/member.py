@@ -50,6 +50,8 @@ class Member:
         Root of the data's total variance: rows are divided by it.
     mean_D
         Mean of the training rows in their own units, which held-out errors are measured about.
+    clean_BD
+        Some training rows, on which thresholds are set where the training itself adds noise.
     """
 
     def __init__(
@@ -60,8 +62,11 @@ class Member:
         mean_D: Array,
         kernels: CPUKernels,
         together: Together,
+        clean_BD: Array | None = None,
     ) -> None:
         self.model, self.config, self.scale, self.mean = model, config, scale, mean_D
+        noisy = config.noise > 0 and model.objective.watches
+        self.clean = clean_BD[:4096].copy() if noisy and clean_BD is not None else None
         self.kernels, self.together = kernels, together
         self.at = Standing()
         self.last_fired = np.zeros(model.latent, np.int64)
@@ -159,6 +164,7 @@ class Member:
 
     def end_epoch(self, held_out_VD: Array, head: dict[str, float]) -> dict[str, float]:
         """Measure on held-out rows, write the epoch's row, remember the best weights."""
+        self._calibrate()
         sums = self.at.sums
         row = dict(head)
         means = {name: value / sums["count"] for name, value in sums.items() if name != "count"}
@@ -185,6 +191,16 @@ class Member:
         """
         asked = getattr(self.model.bottleneck, "l0", None)
         return asked is None or l0 <= 1.1 * asked
+
+    def _calibrate(self) -> None:
+        """Set the thresholds of inference on rows without noise."""
+        if self.clean is None:
+            return
+        weights = self.model.weights()
+        rows = self._prepared(self.clean)
+        x = rows * np.float32(1 / self.scale) - weights.pre_bias_D
+        objective = self.model.objective
+        objective.calibrate(self.kernels.select(x, weights, objective.rule()))
 
     def measured(self, rows_VD: Array) -> tuple[float, float]:
         """Return the FVU about the training mean and L0 on rows in the data's units."""
