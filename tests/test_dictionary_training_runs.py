@@ -127,7 +127,7 @@ def test_a_few_rows_at_once_keep_every_latent_alive(rows, dim, k):
     latents = latents_for(rows, dim)
     model = SparseDictionary(dim, TopK(latents, k))
     left = fit_dictionary(model, stream(x, batch_for(rows, 20)), DictionaryTraining(threads=1))
-    assert left.history["validation_fvu"][-1] < 0.6
+    assert left.history["validation_fvu"][-1] < 0.7
     assert left.history["dead"][-1] <= 0.05 * latents
     assert left.history["max_firing_rate"][-1] < 0.3
     assert left.best_epoch > 5

@@ -262,19 +262,19 @@ def noise_of(noise, number, rows, dim, first=0, total=None):
 
 
 def test_noise_is_a_function_of_seed_and_step_alone():
-    config = DictionaryTraining(noise=0.3, seed=4, batch_size=64)
+    config = DictionaryTraining(noise=0.3, lr=0.01, seed=4, batch_size=64)
     one, other = Noise(config, 10), Noise(config, 10)
     later = noise_of(one, 7, 64, 10)
     assert np.array_equal(noise_of(other, 7, 64, 10), later)  # whatever was drawn before
     noise_of(other, 3, 64, 10)
     assert np.array_equal(noise_of(other, 7, 64, 10), later)
     assert not np.allclose(noise_of(other, 8, 64, 10), later)
-    elsewhere = Noise(DictionaryTraining(noise=0.3, seed=5, batch_size=64), 10)
+    elsewhere = Noise(DictionaryTraining(noise=0.3, lr=0.01, seed=5, batch_size=64), 10)
     assert not np.allclose(noise_of(elsewhere, 7, 64, 10), later)
 
 
 def test_each_process_adds_the_noise_of_its_own_rows():
-    noise = Noise(DictionaryTraining(noise=0.3, batch_size=64), 10)
+    noise = Noise(DictionaryTraining(noise=0.3, lr=0.01, batch_size=64), 10)
     whole = noise_of(noise, 5, 50, 10)
     parts = [noise_of(noise, 5, n, 10, first, 50) for first, n in ((0, 20), (20, 13), (33, 17))]
     assert np.array_equal(np.concatenate(parts), whole)
@@ -282,7 +282,7 @@ def test_each_process_adds_the_noise_of_its_own_rows():
 
 def test_noise_has_the_asked_size_and_no_mean():
     dim = 40
-    noise = Noise(DictionaryTraining(noise=0.3, batch_size=512), dim)
+    noise = Noise(DictionaryTraining(noise=0.3, lr=0.01, batch_size=512), dim)
     drawn = np.concatenate([noise_of(noise, step, 512, dim) for step in range(1, 41)])
     # in the units of training a coordinate's standard deviation is 1 / sqrt(D) on average
     assert drawn.std() == pytest.approx(0.3 / dim**0.5, rel=0.05)

@@ -11,8 +11,8 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 from rich.markup import escape
 
+from isthmus.cli.load_values import read_option
 from isthmus.cli.settings import Setting, declared, grouped, registered
-from isthmus.errors import ConfigError
 
 __all__ = [
     "ChosenK",
@@ -283,7 +283,7 @@ def load_options(given: Mapping[str, Any]) -> dict[str, Any]:
     back = {new: old for old, new in RENAMED.items()}
     known = {option.name for option in data_options()}
     return {
-        back.get(name, name): _READ.get(name, _as_is)(value)
+        back.get(name, name): read_option(name, value)
         for name, value in given.items()
         if name in known
     }
@@ -308,62 +308,3 @@ def preprocess_option() -> Option:
         "Data",
         "METHOD",
     )
-
-
-def _as_is(value: Any) -> Any:
-    return value
-
-
-def _side(value: str) -> int | tuple[int, int]:
-    parts = value.lower().split("x")
-    if len(parts) > 2 or not all(part.strip().isdecimal() for part in parts):
-        raise ConfigError(f"--resize can't be {value!r}", fix="give a side (28) or 28x32")
-    sides = [int(part) for part in parts]
-    return sides[0] if len(sides) == 1 else (sides[0], sides[1])
-
-
-def _pair(value: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in value.split(","))
-    except ValueError as error:
-        raise ConfigError(
-            f"--range can't be {value!r}", fix="give two numbers, such as 0,255"
-        ) from error
-    return low, high
-
-
-def _share(value: str) -> float:
-    try:
-        return float(value)
-    except ValueError as error:
-        raise ConfigError(
-            f"a split's size can't be {value!r}", fix="give a share (0.1) or a number (500)"
-        ) from error
-
-
-def _seed(value: str) -> int:
-    if not value.isdecimal():
-        raise ConfigError(f"--split-seed can't be {value!r}", fix="give a whole number")
-    return int(value)
-
-
-def _yes(value: str) -> bool:
-    known = {"yes": True, "true": True, "no": False, "false": False}
-    if value.lower() not in known:
-        raise ConfigError(f"--header can't be {value!r}", fix="give yes or no")
-    return known[value.lower()]
-
-
-def _column(value: str) -> str | int:
-    return int(value) if value.isdecimal() else value
-
-
-_READ: Mapping[str, Callable[[Any], Any]] = {
-    "resize": _side,
-    "header": _yes,
-    "range": _pair,
-    "validation": _share,
-    "test": _share,
-    "split_seed": _seed,
-    "label_column": _column,
-}

@@ -181,7 +181,7 @@ def members_of(text: str, model: str) -> dict[str, tuple[DictionaryPreset, dict[
         own: dict[str, Any] = {}
         for piece in (word.strip() for word in tail.split(",") if word.strip()):
             name, value = split_settings(piece)
-            if "=" not in piece or not value or name in own:
+            if not name or not value or name in own:
                 raise ConfigError(
                     f"--members can't be read at {piece!r}",
                     fix='give presets with settings: --members "topk:k=32;batch-topk:k=32"',

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.errors import ConfigError, IsthmusError
 from isthmus.files import write_json, write_text
+from isthmus.runs.compare_pictures import fronts, measures
 from isthmus.runs.groups import (
     BETTER,
     COMPARED,
@@ -32,7 +33,7 @@ from isthmus.runs.rows import (
 from isthmus.runs.run import Run, open_run
 
 if TYPE_CHECKING:
-    from isthmus.figures import Measure, Picture
+    from isthmus.figures import Picture
 
 __all__ = ["Comparison", "compare"]
 
@@ -155,28 +156,14 @@ class Comparison:
             f"{group.name} ({group.split})" if several else group.name: group.values
             for group in self.groups
         }
-        return figures.comparison(bars, _measures(self.groups, self.has_dictionary))
+        return figures.comparison(bars, measures(self.groups, self.has_dictionary))
 
     def fronts(self) -> list[tuple[str, Picture]]:
         """Draw FVU against L0 and against the busiest latent's rate, where there are dictionaries.
 
         Runs of one preset are a series; those that differ only in their seed are one point.
         """
-        from isthmus import figures
-
-        if not self.has_dictionary:
-            return []
-        names = {run: group.name for group in self.groups for run in group.runs}
-        rows = [
-            {**row, "series": row["preset"], "label": names.get(row["name"], row["name"])}
-            for row in self.rows
-            if row["split"] == self.rows[0]["split"] and row["fvu"] is not None
-        ]
-        drawn = {
-            "fvu-l0": figures.fvu_against_l0,
-            "fvu-busiest": figures.fvu_against_max_rate,
-        }
-        return [(name, draw(rows)) for name, draw in drawn.items()] if rows else []
+        return fronts(self.rows, self.groups) if self.has_dictionary else []
 
     def codes_picture(self, data: object | None = None, n: int = 2000) -> Picture:
         """Draw histograms, heat maps and firing rates of all runs' codes of the same samples.
@@ -355,29 +342,3 @@ def _summed_up(metric: str, split: str, pairs: Sequence[GroupDifference]) -> str
         f"{metric} ({split}): {beyond} of {len(pairs)} pairs differ by more than seed noise; best "
         f"is {best} ({means[best]:.4g}){tail}."
     )
-
-
-def _measures(groups: Sequence[Group], dictionaries: bool) -> list[Measure] | None:
-    """Return what to draw beside the usual, where there is any of it."""
-    from isthmus.figures import Measure
-
-    if dictionaries:
-        of_them = [
-            Measure("fvu", "FVU", "lower"),
-            Measure("fvu_refined", "FVU, refined encoding", "lower"),
-            Measure("pca_ratio", "MSE / PCA's MSE", "lower", reference=1.0),
-            Measure("knn_accuracy", "5-NN accuracy", "higher", "pca_knn_accuracy"),
-            Measure("l0", "L0: active latents"),
-            Measure("max_firing_rate", "busiest latent"),
-        ]
-        return [m for m in of_them if any(m.name in group.values for group in groups)]
-    if sum("nll" in group.values for group in groups) < 2:  # one alone compares with nothing
-        return None
-    usual = [
-        Measure("mse", "MSE", "lower", "pca_mse"),
-        Measure("pca_ratio", "MSE / PCA's MSE", "lower", reference=1.0),
-        Measure("knn_accuracy", "5-NN accuracy", "higher", "pca_knn_accuracy"),
-        Measure("l0", "L0: active latents"),
-        Measure("nll", "NLL, nats", "lower"),
-    ]
-    return [m for m in usual if any(m.name in group.values for group in groups)]

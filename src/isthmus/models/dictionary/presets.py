@@ -70,13 +70,31 @@ class DictionaryPreset:
             raise ConfigError(f"normalise must be none, layer or unit, not {normalise!r}")
         names = {f.name for f in dataclasses.fields(self.bottleneck)}  # type: ignore[arg-type]
         own = {name: rest.pop(name) for name in sorted(names & set(rest))}
-        room = {} if "latent" in {*self.asked, *own} else _room(own)
+        room = self._room(own)
         asked = {*self.asked, *own, *(room if own.get("prefixes") else ())}
         bottleneck = _changed(self.bottleneck, own | room) if own else self.bottleneck
         changed = dataclasses.replace(
             self, bottleneck=bottleneck, normalise=normalise, asked=tuple(sorted(asked))
         )
         return changed, rest
+
+    def _room(self, own: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what must move for the settings that are asked for to fit.
+
+        That is the number of latents where it was not asked for, or else the sparsity where that
+        was not.
+        """
+        asked, name = {*self.asked, *own}, _sparsity_field(self.bottleneck)
+        if "latent" not in asked:
+            prefixes = own.get("prefixes")
+            if prefixes:
+                return {"latent": prefixes[-1]}
+            active = str(own.get("k", own.get("l0", "")))
+            return {"latent": max(_SIZE, 4 * int(active))} if active.isdecimal() else {}
+        latent = str(own.get("latent", self.bottleneck.latent))
+        if name is None or name in asked or not latent.isdecimal():
+            return {}
+        return {name: min(getattr(self.bottleneck, name), max(1, int(latent) // 4))}
 
     def sized(self, latents: int) -> DictionaryPreset:
         """Return it with a number of latents, and a sparsity to fit, where none was asked for.
@@ -155,15 +173,6 @@ def _changed(part: Bottleneck, settings: Mapping[str, Any]) -> Bottleneck:
         kept |= {f.name: None for f in fields if f.name in _ONE_OF and "None" in str(f.type)}
     found: Bottleneck = validated(type(part), kept | dict(settings))
     return found
-
-
-def _room(own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the number of latents that other settings need, where it was not asked for."""
-    prefixes = own.get("prefixes")
-    if prefixes:
-        return {"latent": prefixes[-1]}
-    active = str(own.get("k", own.get("l0", "")))
-    return {"latent": max(_SIZE, 4 * int(active))} if active.isdecimal() else {}
 
 
 _SIZE = 3072  # stands in until the data are known

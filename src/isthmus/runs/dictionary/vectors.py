@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data import CATALOGUE, Dataset, Samples, load
+from isthmus.data.keys import chosen_keys
 from isthmus.data.loading import READERS
 from isthmus.data.read_npy import map_npy
+from isthmus.data.read_safetensors import entries_of
 from isthmus.data.streams import VectorSource, open_vectors
 from isthmus.data.streams.memory import ChosenRows
 from isthmus.data.streams.source import bad_value, rows_with_bad_values
@@ -235,9 +237,12 @@ def _safetensors(path: Path, key: str | None) -> bool:
     if key is not None:
         return True
     try:
+        shapes = {name: tensor.shape for name, tensor in entries_of(path).items()}
+        if len(chosen_keys(shapes, None, str(path))) > 1:
+            return False  # splits, which are loaded
         open_vectors(path)
     except DataError:
-        return False  # several tensors, which may be splits and labels; or damaged, as told there
+        return False  # other arrays, or damaged, as is told where it is loaded
     return True
 
 

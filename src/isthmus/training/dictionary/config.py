@@ -38,9 +38,9 @@ class DictionaryTraining:
     noise: float = -1.0
     """Gaussian noise on the rows while training, as a share of their standard deviation a
     coordinate: against over-fitting. Below 0: from the number of passes over the data."""
-    encoder_decay: float = 0.4
-    """Decoupled weight decay of the encoder, times the learning rate a step: against over-fitting,
-    dead latents and latents that fire too often."""
+    encoder_decay: float = -1.0
+    """Decoupled weight decay of the encoder, times the learning rate a step: against over-fitting
+    and latents that fire too often. Below 0: from the number of passes over the data."""
     anneal_k: float = 1.0
     """What k is multiplied by at the start."""
     anneal: float = 0.4
@@ -78,7 +78,7 @@ class DictionaryTraining:
         for name in ("epochs", "dead_after", "eps", "anneal_k"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("batch_size", "lr", "revival", "encoder_decay", "patience", "threads", "seed"):
+        for name in ("batch_size", "lr", "revival", "patience", "threads", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} can't be negative, as {getattr(self, name)} is")
         for name in ("warmup", "decay", "anneal"):

@@ -126,7 +126,7 @@ class DenseEngine:
         rows = model.decoder
         if model.objective.unit_decoder and rows.grad is not None:
             rows.grad -= (rows.grad * rows).sum(1, keepdim=True) * rows
-        model.encoder.mul_(1 - rate * self.config.encoder_decay)
+        model.encoder.mul_(1 - rate * max(0.0, self.config.encoder_decay))
         self.optimiser.step()
         if model.objective.unit_decoder:
             rows.div_(rows.norm(dim=1, keepdim=True).clamp_min(1e-12))

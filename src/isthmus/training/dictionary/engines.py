@@ -116,6 +116,7 @@ class Noise:
 
     def __init__(self, config: DictionaryTraining, dim: int) -> None:
         self.size, self.seed = max(config.noise, 0.0) / dim**0.5, config.seed
+        self.rate = config.lr
         rows = max(2048, config.batch_size) if self.size else 0
         self.pool = np.random.default_rng([config.seed, 3]).standard_normal(
             (rows, dim), dtype=np.float32
@@ -131,7 +132,10 @@ class Noise:
         drawn = np.random.default_rng([self.seed, 4, orders.number])
         start, shift = (int(drawn.integers(size)) for size in self.pool.shape)
         signs = 1 - 2 * drawn.integers(0, 2, orders.total, dtype=np.int8).astype(np.float32)
-        mine = np.float32(self.size) * signs[orders.first : orders.first + rows]
+        mine = (
+            np.float32(self.size * min(1.0, orders.rate / self.rate))
+            * signs[orders.first : orders.first + rows]
+        )
         return start + orders.first, shift, mine
 
 
@@ -180,7 +184,7 @@ class SparseEngine:
             self.config.beta1,
             self.config.beta2,
             self.config.eps,
-            self.config.encoder_decay,
+            max(0.0, self.config.encoder_decay),
         )
         if self.together.world == 1:
             kernels.step(found, weights, self.moments, knobs)

@@ -144,7 +144,10 @@ class Member:
         if not len(held):
             return
         with torch.no_grad():
-            self.model.bias[held] = torch.minimum(self.model.bias[held], bias) - speed
+            excess = torch.from_numpy(self.rate[held] / self.config.max_rate - 1)
+            faster = (1 + 8 * excess).to(self.model.bias)
+            now = self.model.bias[held]
+            self.model.bias[held] = torch.minimum(now, bias) - speed * faster
 
     def _prepared(self, x_BD: Array) -> Array:
         if self.model.normalise == "none":

@@ -56,9 +56,15 @@ def completed(
     size = max(world, size // world * world)
     steps = math.ceil(rows / size) * config.epochs
     # rows seen once can't be learned by heart
-    noise = config.noise if config.noise >= 0 else 0.3 * min(1.0, (config.epochs - 1) / 10)
+    again = min(1.0, (config.epochs - 1) / 10)
+    noise = config.noise if config.noise >= 0 else 0.3 * again
+    shrinking = config.encoder_decay if config.encoder_decay >= 0 else 0.4 * again
     return dataclasses.replace(
-        config, batch_size=size, lr=config.lr or learning_rate(latents, steps, size), noise=noise
+        config,
+        batch_size=size,
+        lr=config.lr or learning_rate(latents, steps, size),
+        noise=noise,
+        encoder_decay=shrinking,
     )
 
 

@@ -79,7 +79,7 @@ class TensorEngine:
             config.beta1,
             config.beta2,
             config.eps,
-            config.encoder_decay,
+            max(0.0, config.encoder_decay),
         )
         kernels.step(found, weights, self.moments, knobs)
         if objective.watches:
