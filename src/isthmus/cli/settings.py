@@ -7,6 +7,7 @@ twice: names, types, defaults and documentation are those of the fields.
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -135,12 +136,13 @@ def grouped(fields: tuple[DeclaredField, ...]) -> tuple[Setting, ...]:
     return tuple(Setting(name, found[0].panel, tuple(found)) for name, found in by_name.items())
 
 
-def _trees(place: str) -> list[ast.Module]:
-    """Parse a file, or every file of a folder, within the package."""
+@functools.cache
+def _trees(place: str) -> tuple[ast.Module, ...]:
+    """Parse a file, or every file of a folder, within the package; they do not change."""
     root = files("isthmus").joinpath(*place.split("/"))
     found = [root] if root.is_file() else [f for f in root.iterdir() if f.name.endswith(".py")]
     found.sort(key=lambda file: file.name)
-    return [ast.parse(file.read_text(encoding="utf-8")) for file in found]
+    return tuple(ast.parse(file.read_text(encoding="utf-8")) for file in found)
 
 
 def _registered(tree: ast.Module, registry: str) -> list[str]:

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.bottlenecks import Gated
-from isthmus.bottlenecks.control import Controller
 from isthmus.kernels.code import SparseCode
 from isthmus.kernels.rules import Above, Rule, Weights
 from isthmus.models.dictionary.objective import Charge, Objective, fixed_k, fvu_terms
+from isthmus.models.dictionary.steered import slow_controller
 
 if TYPE_CHECKING:
     from isthmus.models.dictionary.model import SparseDictionary
@@ -23,13 +23,16 @@ __all__ = ["GatedObjective"]
 class GatedObjective(Objective):
     """See :class:`~isthmus.bottlenecks.Gated`; the dictionary's bias is the gates' bias."""
 
+    limited = False
+    pace = 0.2
+
     def __init__(self, config: Gated) -> None:
         super().__init__()
         self.config, self.latent = config, config.latent
         self.log_gain = nn.Parameter(torch.zeros(config.latent))
         self.magnitude_bias = nn.Parameter(torch.zeros(config.latent))
         fixed = 1e-3 if config.weight is None else config.weight
-        self.controller = None if config.l0 is None else Controller(1e-3, config.l0)
+        self.controller = None if config.l0 is None else slow_controller(config.l0)
         self.register_buffer("weight", torch.tensor(fixed))
 
     def inference(self, k: int | None = None) -> Rule:

@@ -28,6 +28,7 @@ class KLObjective(Objective):
 
     unit_decoder = False
     always_dense = True
+    limited = False  # a code that is never zero has no firing rate
     mean: Tensor
 
     def __init__(self, config: KLSparse) -> None:

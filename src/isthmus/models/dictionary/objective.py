@@ -45,6 +45,11 @@ class Objective(nn.Module):
     """Whether the kernels train it."""
     always_dense = False
     """Whether every latent of a code is active, so that no selection is made."""
+    limited = True
+    """Whether the training may lower the biases of latents that fire too often: not where that
+    changes activations as well as which are active."""
+    pace = 1.0
+    """What the learning rate of the rule is multiplied by."""
     watches = False
     """Whether it takes note of each batch's code."""
     unit_decoder = True
@@ -109,6 +114,16 @@ class Objective(nn.Module):
             Total variance of the data, which the squared error is divided by.
         """
         raise ConfigError(f"{type(self).__name__} defines no dense loss")
+
+    def begin(self, model: SparseDictionary, x_BD: Tensor) -> None:
+        """Set the start from some rows in the units of training, the weights being ready."""
+
+    def shared(self, model: SparseDictionary) -> list[Tensor]:
+        """Return the parameters that :meth:`steer` wants to know as they were before a step."""
+        return []
+
+    def steer(self, model: SparseDictionary, before: list[Tensor]) -> None:
+        """Correct the parameters after a step of automatic differentiation."""
 
     def observed(self, code: SparseCode, least: Callable[[float], float] = float) -> None:
         """Take note of a batch's code after a step of the kernels.

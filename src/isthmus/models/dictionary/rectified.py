@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from isthmus.bottlenecks import L1, JumpReLU
-from isthmus.bottlenecks.control import Controller
 from isthmus.bottlenecks.jumprelu import jump, step
 from isthmus.errors import ConfigError
 from isthmus.kernels.rules import Above, Rule
 from isthmus.models.dictionary.objective import Charge, Objective, fixed_k, fvu_terms
+from isthmus.models.dictionary.steered import SteeredObjective, slow_controller
 
 if TYPE_CHECKING:
     from isthmus.models.dictionary.model import SparseDictionary
@@ -32,6 +32,9 @@ class L1Objective(Objective):
     monosemanticity", 2023.
     """
 
+    limited = False
+    pace = 0.2
+
     def __init__(self, config: L1) -> None:
         super().__init__()
         if config.unit != "relu":
@@ -40,7 +43,7 @@ class L1Objective(Objective):
             raise ConfigError("ask a sparse dictionary for l0, not for a mean activation")
         self.config, self.latent = config, config.latent
         fixed = 1e-3 if config.weight is None else config.weight
-        self.controller = None if config.l0 is None else Controller(1e-3, config.l0)
+        self.controller = None if config.l0 is None else slow_controller(config.l0)
         self.register_buffer("weight", torch.tensor(fixed))
 
     def inference(self, k: int | None = None) -> Rule:
@@ -81,17 +84,28 @@ class L1Objective(Objective):
         return [f"the sum of activations costs {float(self.get_buffer('weight')):g} a unit"]
 
 
-class JumpReLUObjective(Objective):
+class JumpReLUObjective(SteeredObjective):
     """See :class:`~isthmus.bottlenecks.JumpReLU`."""
 
     def __init__(self, config: JumpReLU) -> None:
-        super().__init__()
+        super().__init__(config.l0)
         self.config, self.latent = config, config.latent
         start = math.log(config.threshold)
         self.log_threshold = nn.Parameter(torch.full((config.latent,), start))
-        fixed = 1e-3 if config.weight is None else config.weight
-        self.controller = None if config.l0 is None else Controller(1e-4, config.l0)
+        fixed = 1e-4 if config.weight is None else config.weight
         self.register_buffer("weight", torch.tensor(fixed))
+
+    def shared(self, model: SparseDictionary) -> list[Tensor]:
+        """Return what moves all latents alike: biases and thresholds."""
+        return [model.bias, self.log_threshold]
+
+    def offset(self, model: SparseDictionary, error: float) -> float:
+        """Raise all thresholds by a share of themselves."""
+        return error
+
+    def start_at(self, model: SparseDictionary, level: float) -> None:
+        """Begin with that threshold."""
+        self.log_threshold.fill_(math.log(max(level, 1e-6)))
 
     @property
     def threshold(self) -> Tensor:
@@ -118,10 +132,8 @@ class JumpReLUObjective(Objective):
         pre = model.preactivations(x_BD)
         a = self.codes(pre)
         active = step(pre, self.threshold, self.config.bandwidth).sum(1)
-        weight = self.get_buffer("weight") if self.controller is None else self.controller.weight
-        penalty = weight.clone() * active
-        if self.training and self.controller is not None:
-            self.controller.step(self.row_mean(active))
+        penalty = self.get_buffer("weight") * active
+        self.note(self.row_mean(active.detach()))
         return Charge(fvu_terms(x_BD, model.decoded(a), variance), penalty, a)
 
     def rescale(self, factor: float) -> None:
@@ -132,5 +144,5 @@ class JumpReLUObjective(Objective):
     def describe(self) -> list[str]:
         """Say what is charged."""
         if self.config.l0 is not None:
-            return [f"a controller holds {self.config.l0:g} of {self.latent} latents active"]
+            return [f"{self.config.l0:g} of {self.latent} latents active"]
         return [f"each active latent costs {float(self.get_buffer('weight')):g}"]

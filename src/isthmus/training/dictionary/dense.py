@@ -110,9 +110,11 @@ class DenseEngine:
                 self.together.add_up,
             )
         loss = torch.stack(list(parts.values())).sum()
+        before = [p.detach().clone() for p in objective.shared(model)]
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._move(orders.rate)
+        objective.steer(model, before)
         return Report(fired, {name: float(p.detach()) for name, p in parts.items()})
 
     @torch.no_grad()

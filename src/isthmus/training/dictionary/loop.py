@@ -184,6 +184,7 @@ class _Loop:
                 stream.rows,
                 model.latent,
                 together.world,
+                model.objective.pace,
             )
             scale = started(model, sample, model.seed)
             mean = model.prepared(torch.from_numpy(sample))[0].mean(0, dtype=torch.float64)

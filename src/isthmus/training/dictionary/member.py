@@ -117,8 +117,7 @@ class Member:
             factor=1 / self.scale,
             first=first,
         )
-        # a code that is never zero has no firing rate to limit
-        limit = math.inf if objective.always_dense else self.config.max_rate
+        limit = self.config.max_rate if objective.limited else math.inf
         held = np.flatnonzero(self.rate > limit)
         bias = self.model.bias.detach()[held].clone()
         report = self.engine.step(self._prepared(x_BD), orders)

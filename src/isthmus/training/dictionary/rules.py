@@ -49,9 +49,9 @@ def learning_rate(latents: int, steps: int, batch_size: int = 1024) -> float:
 
 
 def completed(
-    config: DictionaryTraining, rows: int, latents: int, world: int = 1
+    config: DictionaryTraining, rows: int, latents: int, world: int = 1, pace: float = 1.0
 ) -> DictionaryTraining:
-    """Fill in the settings that follow from the data."""
+    """Fill in the settings that follow from the data; ``pace`` multiplies the rule's rate."""
     size = config.batch_size or batch_for(rows, config.epochs)
     size = max(world, size // world * world)
     steps = math.ceil(rows / size) * config.epochs
@@ -62,7 +62,7 @@ def completed(
     return dataclasses.replace(
         config,
         batch_size=size,
-        lr=config.lr or learning_rate(latents, steps, size),
+        lr=config.lr or pace * learning_rate(latents, steps, size),
         noise=noise,
         encoder_decay=shrinking,
     )

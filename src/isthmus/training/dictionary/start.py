@@ -77,4 +77,5 @@ def started(model: SparseDictionary, sample_BD: Array, seed: int) -> float:
         model.encoder.copy_(directions)
         model.bias.zero_()
         model.pre_bias.copy_(torch.from_numpy(geometric_median(rows) / scale))
+        model.objective.begin(model, sample / scale)
     return scale
