@@ -368,6 +368,9 @@ def test_options_of_dictionaries_are_refused_for_autoencoders(tmp_path, place):
     assert "only sparse dictionaries" in refused(
         2, "export", tmp_path / "a", "--to", "saelens", "--out", tmp_path / "e"
     )
+    assert "--members can't be added" in refused(
+        2, "train", "--resume", "--members", "k=3", "--out", tmp_path / "a", "-q"
+    )
     words = ("train", path, "--model", "linear", "--out", tmp_path / "b", "-q")
     assert "has no setting 'revival'" in refused(2, *words, "--revival", "0")
     assert "--refined-rows is for" in refused(2, *words, "--refined-rows", "5")

@@ -69,8 +69,14 @@ def dictionary_job(typed: Typed, screen: Screen) -> DictionaryJob | None:
     loading = load_options(typed.given)
     if typed.resume:
         before = begun_dictionary(typed.folder)
-        if before is None:
+        if before is None and typed.members is None:
             return None
+        if before is None:
+            raise ConfigError(
+                "--members can't be added to this training",
+                where=str(typed.folder),
+                fix="leave --members out, or train into another folder",
+            )
         if (typed.named and typed.model not in before.presets) or typed.members is not None:
             raise ConfigError(
                 "a training is resumed with the dictionaries it was begun with",
