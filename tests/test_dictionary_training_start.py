@@ -150,10 +150,27 @@ def test_what_is_given_is_kept_and_the_rest_filled_in():
     config = completed(DictionaryTraining(), 10_000, 512)
     assert (config.batch_size, config.noise) == (128, 0.3)
     assert config.lr == pytest.approx(learning_rate(512, 79 * 20, 128))
-    own = DictionaryTraining(batch_size=100, lr=0.5, noise=0.0)
+    own = DictionaryTraining(batch_size=100, lr=0.5, noise=0.0, encoder_decay=0.0)
     assert completed(own, 10_000, 512) == own
     assert completed(DictionaryTraining(epochs=1), 10_000, 512).noise == 0  # no row seen twice
     assert completed(own, 10_000, 512, world=3).batch_size == 99
+
+
+@pytest.mark.parametrize(("epochs", "share"), [(1, 0.0), (2, 0.1), (6, 0.5), (11, 1.0), (40, 1.0)])
+def test_noise_and_the_encoders_decay_follow_from_the_passes(epochs, share):
+    """Rows seen once can't be learned by heart; eleven passes take all of it."""
+    config = completed(DictionaryTraining(epochs=epochs), 10_000, 512)
+    assert config.encoder_decay == pytest.approx(0.4 * share)
+    assert config.noise == pytest.approx(0.3 * share)
+    given = DictionaryTraining(epochs=epochs, encoder_decay=0.07, noise=0.02)
+    kept = completed(given, 10_000, 512)
+    assert (kept.encoder_decay, kept.noise) == (0.07, 0.02)
+
+
+def test_a_slower_pace_slows_the_rule_and_not_what_is_given():
+    full = completed(DictionaryTraining(), 10_000, 512).lr
+    assert completed(DictionaryTraining(), 10_000, 512, pace=0.2).lr == pytest.approx(0.2 * full)
+    assert completed(DictionaryTraining(lr=0.5), 10_000, 512, pace=0.2).lr == 0.5
 
 
 # --- schedules ------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """One dictionary's steps: clocks, revival, the limit on firing rates, noise, decay, units."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -19,9 +21,9 @@ from isthmus.bottlenecks import (
 from isthmus.errors import DivergedError
 from isthmus.kernels.cpu import CPUKernels
 from isthmus.models.dictionary import SparseDictionary
-from isthmus.training.dictionary import DictionaryTraining
+from isthmus.training.dictionary import DictionaryTraining, Together
 from isthmus.training.dictionary.dense import auxiliary_loss
-from isthmus.training.dictionary.engines import Noise, Orders, auxiliary_k
+from isthmus.training.dictionary.engines import Noise, Orders, auxiliary_k, still_dead
 from isthmus.training.dictionary.start import started
 
 DENSE = [
@@ -165,12 +167,15 @@ def test_the_dead_clock_counts_samples_and_scales_with_latents_over_l0():
     model = plain(4, TopK(4, 1))
     one = member(model, rows, lr=1e-9, unit=True, dead_after=30.0)
     filled(model, bias=torch.tensor([0, 0, 0, -9.0]))
-    seen = []
+    seen, told = [], []
     for number in range(1, 13):
+        one.at.sums = {}
         one.step(rows, number, 12)
         seen.append(one.dead.tolist())
+        told.append(one.at.sums["dead"] / one.at.sums["count"])
     # 12 samples a step: more than 120 without firing after step 11
     assert seen == [[]] * 10 + [[3]] * 2
+    assert told == [0] * 10 + [1] * 2  # the step itself counts the batch at hand
     # in batches of another size the same number of samples
     model = plain(4, TopK(4, 1))
     one = member(model, rows, lr=1e-9, unit=True, dead_after=30.0)
@@ -181,6 +186,30 @@ def test_the_dead_clock_counts_samples_and_scales_with_latents_over_l0():
     assert one.dead.tolist() == []
     one.step(rows[::4], 41, 41)
     assert one.dead.tolist() == [3]
+
+
+class TwoProcesses(Together):
+    """Another process in which latent 5 fired."""
+
+    def add_up(self, values):
+        return values + np.eye(8)[5]
+
+
+@pytest.mark.parametrize(("together", "left"), [(Together(), [2, 5]), (TwoProcesses(), [2])])
+def test_what_fires_in_the_very_batch_is_not_revived(together, left):
+    fired = np.array([3, 0, 0, 7, 1, 0, 0, 0])
+    given = dataclasses.replace(order(1, 16), dead=np.array([2, 4, 5]), revival=0.1)
+    found = still_dead(given, fired, together)
+    assert found.dead.tolist() == left
+    assert given.dead.tolist() == [2, 4, 5]
+    assert dataclasses.replace(found, dead=given.dead).__dict__ == given.__dict__
+
+
+@pytest.mark.parametrize("changed", [{"revival": 0.0}, {"dead": np.empty(0, np.int64)}])
+def test_processes_add_up_nothing_where_nothing_is_revived(changed):
+    given = dataclasses.replace(order(1, 16), dead=np.array([2, 4]), revival=0.1)
+    given = dataclasses.replace(given, **changed)
+    assert still_dead(given, np.ones(8), None) is given
 
 
 def test_a_latent_that_fires_once_is_alive_again():
@@ -248,6 +277,39 @@ def test_a_held_latents_bias_falls_at_every_step_and_no_others():
     assert np.abs(others).max() < 1e-6
 
 
+def test_what_fires_more_is_held_more():
+    """1 + 8 times the excess, of a speed of 0.8 over the steps: 5 times at half above the limit."""
+    rows = mixtures(64, 8)
+    model = SparseDictionary(8, TopK(16, 1))
+    one = member(model, rows, lr=1e-9, max_rate=0.2)
+    one.rate[[3, 5, 7]] = 0.3, 0.4, 0.2
+    one.step(rows, 1, 100)
+    found = model.bias.detach()[[3, 5, 7]].tolist()
+    assert found == pytest.approx([-0.008 * 5, -0.008 * 9, 0.0], abs=1e-6)
+
+
+def test_no_limit_lies_below_twice_the_mean_rate():
+    """3 of 16 fire on average: held at .16, all biases would fall for good."""
+    rows = mixtures(64, 8)
+    model = SparseDictionary(8, TopK(16, 3))
+    one = member(model, rows, lr=1e-9, max_rate=0.16)
+    one.rate[[3, 5]] = 0.37, 0.75
+    one.step(rows, 1, 100)
+    assert model.bias.detach()[[3, 5]].tolist() == pytest.approx([0.0, -0.008 * 9], abs=1e-6)
+    asked = member(SparseDictionary(8, JumpReLU(16, l0=4)), rows, max_rate=0.16)
+    assert (one.limit, asked.limit) == (0.375, 0.5)
+
+
+@pytest.mark.parametrize("bottleneck", [L1(16, l0=2), Gated(16, l0=2), KLSparse(16)], ids=repr)
+def test_biases_that_are_part_of_the_activations_are_not_held(bottleneck):
+    rows = mixtures(64, 8)
+    model = SparseDictionary(8, bottleneck)
+    one = member(model, rows, lr=1e-9, max_rate=0.16)
+    one.rate[:] = 0.9
+    one.step(rows, 1, 100)
+    assert float(model.bias.detach().abs().max()) < 1e-6
+
+
 # --- noise ----------------------------------------------------------------------------------------
 
 
@@ -278,6 +340,16 @@ def test_each_process_adds_the_noise_of_its_own_rows():
     whole = noise_of(noise, 5, 50, 10)
     parts = [noise_of(noise, 5, n, 10, first, 50) for first, n in ((0, 20), (20, 13), (33, 17))]
     assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_noise_falls_with_the_learning_rate():
+    noise = Noise(DictionaryTraining(noise=0.3, lr=0.04, batch_size=64), 10)
+    full, quarter = np.zeros((2, 64, 10), np.float32)
+    kernels = CPUKernels(1)
+    noise.add_to(full, dataclasses.replace(order(5, 64), rate=0.04), kernels)
+    noise.add_to(quarter, order(5, 64), kernels)
+    assert np.allclose(quarter, full / 4, rtol=1e-5)
+    assert full.any()
 
 
 def test_noise_has_the_asked_size_and_no_mean():

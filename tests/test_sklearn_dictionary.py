@@ -412,10 +412,10 @@ def test_dense_output_can_be_asked_of_a_pipeline_only_as_it_is():
 def test_in_a_pipeline_and_a_search():
     x, y = load_digits(return_X_y=True)
     x, y = x[:600], y[:600]
-    pipe = make_pipeline(made(n_latents=None, epochs=8), LogisticRegression(max_iter=3000))
+    pipe = make_pipeline(made(n_latents=None, epochs=20), LogisticRegression(max_iter=3000))
     search = GridSearchCV(pipe, {"sparsedictionary__k": [1, 8]}, cv=2).fit(x, y)
     assert search.best_params_ == {"sparsedictionary__k": 8}
-    assert search.best_score_ > 0.75
+    assert search.best_score_ > 0.8
     # alone, it is chosen by its own score: more active latents reconstruct better
     own = GridSearchCV(made(epochs=6), {"k": [1, 4]}, cv=2).fit(ROWS)
     assert own.best_params_ == {"k": 4}

@@ -84,6 +84,8 @@ def _bound(tops: Array, k: int) -> np.int64:  # pragma: no cover - compiled
             count += np.int32(tops[g] >= middle)
         if count >= k:
             low = middle
+            if count <= k + k // 16:
+                break
         else:
             high = middle - 1
     return low

@@ -322,6 +322,25 @@ class SparseDictionary(nn.Module):
 
         storage.save(self, folder)
 
+    def push_to_hub(
+        self, repository: str, *, private: bool = False, token: str | None = None
+    ) -> str:
+        """Upload to a hub repository "owner/name", made where it does not exist.
+
+        Parameters
+        ----------
+        token
+            Default: what ``huggingface_hub`` finds (``HF_TOKEN`` or its login); never written.
+
+        Returns
+        -------
+        str
+            The repository's address.
+        """
+        from isthmus.models.storage import push
+
+        return push(self, repository, private=private, token=token)
+
     @classmethod
     def from_pretrained(cls, source: str | os.PathLike[str], **options: Any) -> SparseDictionary:
         """Load from a folder, or from a hub repository "owner/name".

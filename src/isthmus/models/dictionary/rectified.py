@@ -104,8 +104,8 @@ class JumpReLUObjective(SteeredObjective):
         return error
 
     def start_at(self, model: SparseDictionary, level: float) -> None:
-        """Begin with that threshold."""
-        self.log_threshold.fill_(math.log(max(level, 1e-6)))
+        """Begin with that threshold, or the setting's where that is higher."""
+        self.log_threshold.fill_(math.log(max(level, self.config.threshold)))
 
     @property
     def threshold(self) -> Tensor:

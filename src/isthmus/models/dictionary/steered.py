@@ -49,12 +49,17 @@ class SteeredObjective(Objective):
         raise NotImplementedError
 
     def begin(self, model: SparseDictionary, x_BD: Tensor) -> None:
-        """Start at about four times the active latents asked for, and not with half of all."""
+        """Start at about four times the active latents asked for, and not with half of all.
+
+        Where that would be more than a quarter of all, a quarter are active at the start, or the
+        number asked for: a threshold at zero is none that a share of itself can raise.
+        """
         if self.target is None:
             return
         with torch.no_grad():
             pre = model.preactivations(x_BD[:1024])
-            share = min(0.5, 4 * float(self.target) / len(model.bias))
+            share = float(self.target) / len(model.bias)
+            share = max(share, min(0.25, 4 * share))
             self.start_at(
                 model, float(pre.flatten()[:: max(1, pre.numel() // 10**6)].quantile(1 - share))
             )

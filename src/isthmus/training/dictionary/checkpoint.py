@@ -134,14 +134,15 @@ def _check_note(
         )
     for name, member in members.items():
         was, now = note["settings"][name], asdict(member.config)
-        for key in sorted((set(was) | set(now)) - _FREE):
-            if was.get(key) != now.get(key):
-                raise RunError(
-                    "the settings are not those that this training was begun with",
-                    where=str(path),
-                    why=f"{key} was {was.get(key)} and is {now.get(key)}",
-                    fix=fix,
-                )
+        # all of them: some follow from others, and only those were given
+        keys = [key for key in now | was if key not in _FREE and was.get(key) != now.get(key)]
+        if keys:
+            raise RunError(
+                "the settings are not those that this training was begun with",
+                where=str(path),
+                why="; ".join(f"{key} was {was.get(key)} and is {now.get(key)}" for key in keys),
+                fix=fix,
+            )
 
 
 def _place(note: dict[str, Any], batches: int) -> Place:

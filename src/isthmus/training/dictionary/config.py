@@ -34,7 +34,7 @@ class DictionaryTraining:
     average latent, N / L0."""
     max_rate: float = 0.16
     """Firing rate at which a latent is held: the bias of one that fires on more rows is lowered
-    until it no longer does; 1 for no limit."""
+    until it no longer does; 1 for no limit. At least twice the mean rate, L0 / N, holds."""
     noise: float = -1.0
     """Gaussian noise on the rows while training, as a share of their standard deviation a
     coordinate: against over-fitting. Below 0: from the number of passes over the data."""

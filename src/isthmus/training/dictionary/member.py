@@ -72,6 +72,9 @@ class Member:
         self.last_fired = np.zeros(model.latent, np.int64)
         self.seen = 0
         self.l0 = float(model.objective.k or model.latent / 2)
+        asked = model.objective.k or getattr(model.bottleneck, "l0", None) or 0
+        # below the mean rate no limit can be kept: all biases would fall for good
+        self.limit = max(config.max_rate, 2 * float(asked) / model.latent)
         self.fired = np.zeros(model.latent, np.int64)
         self.rate = np.zeros(model.latent, np.float64)
         self.best: dict[str, Tensor] = {}
@@ -117,8 +120,7 @@ class Member:
             factor=1 / self.scale,
             first=first,
         )
-        limit = self.config.max_rate if objective.limited else math.inf
-        held = np.flatnonzero(self.rate > limit)
+        held = np.flatnonzero(self.rate > self.limit) if objective.limited else np.empty(0, int)
         bias = self.model.bias.detach()[held].clone()
         report = self.engine.step(self._prepared(x_BD), orders)
         self._hold(held, bias, max(0.1 * self.config.lr, 0.8 / steps))
@@ -143,7 +145,7 @@ class Member:
         if not len(held):
             return
         with torch.no_grad():
-            excess = torch.from_numpy(self.rate[held] / self.config.max_rate - 1)
+            excess = torch.from_numpy(self.rate[held] / self.limit - 1)
             faster = (1 + 8 * excess).to(self.model.bias)
             now = self.model.bias[held]
             self.model.bias[held] = torch.minimum(now, bias) - speed * faster
