@@ -365,8 +365,8 @@ def test_a_checkpoint_of_another_dictionary_is_refused(folder, bottleneck):
 def test_other_settings_are_refused(folder, settings):
     name = next(iter(settings))
     error = refused(folder, config=dataclasses.replace(FULL, **settings))
-    assert f"{name} was {getattr(FULL, name)} and is {settings[name]}" in error.why or name == "lr"
     assert f"{name} was " in error.why
+    assert f" and is {settings[name]}" in error.why
 
 
 def test_settings_that_change_no_byte_may_differ(folder):
