@@ -286,7 +286,7 @@ def test_19_20_24_nothing_is_unpickled_no_handler_added_no_global_set():
     text = "\n".join(path.read_text() for path in sorted(SOURCE.rglob("*.py")))
     for bad in (
         r"^\s*(import|from) (cloud)?pickle",
-        r"torch\.load\(",
+        r"torch\.load\((?!.*weights_only=True)",  # another library's file, when asked for
         r"allow_pickle\s*=\s*True",
         r"suppress_errors\s*=",
         r"logging\.basicConfig",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from isthmus.errors import ConfigError, DataError
-from isthmus.kernels import pursuit_solve
+from isthmus.kernels import compiled
 from isthmus.kernels.code import SparseCode
 from isthmus.kernels.pursuit import Pursuit, PursuitEncoder
 from isthmus.kernels.pursuit_rows import _keys, _screen
@@ -308,8 +308,8 @@ def test_code_is_compiled_where_nothing_can_be_kept(monkeypatch):
         made.append(options)
         return lambda function: function
 
-    monkeypatch.setattr(pursuit_solve, "njit", njit)
-    assert pursuit_solve.compiled(abs) is abs
+    monkeypatch.setattr(compiled, "njit", njit)
+    assert compiled.compiled(abs) is abs
     assert made[0]["nogil"]
     assert not {"nnan", "ninf"} & made[0]["fastmath"]
 
