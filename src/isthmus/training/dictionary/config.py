@@ -28,7 +28,8 @@ class DictionaryTraining:
     revival: float = 1 / 32
     """Weight of the auxiliary loss that brings dead latents back; 0 for none."""
     revival_rows: float = 1 / 8
-    """Share of a batch's rows on which that loss is computed."""
+    """Share of a batch's rows on which that loss is computed; where it is not all of them, at
+    most some 128, which are enough and keep it cheap."""
     dead_after: float = 30.0
     """A latent is dead when it was silent for this many times the rows between two firings of an
     average latent, N / L0."""

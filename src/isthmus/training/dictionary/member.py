@@ -114,7 +114,7 @@ class Member:
             else None,
             dead=self._silent_at(self.seen + total),
             revival=self.config.revival,
-            stride=max(1, round(1 / self.config.revival_rows)),
+            stride=self._stride(total),
             total=total,
             number=number,
             factor=1 / self.scale,
@@ -149,6 +149,11 @@ class Member:
             faster = (1 + 8 * excess).to(self.model.bias)
             now = self.model.bias[held]
             self.model.bias[held] = torch.minimum(now, bias) - speed * faster
+
+    def _stride(self, total: int) -> int:
+        """Return every how many rows dead latents are revived on."""
+        asked = max(1, round(1 / self.config.revival_rows))
+        return asked if asked == 1 else max(asked, total // 128)
 
     def _prepared(self, x_BD: Array) -> Array:
         if self.model.normalise == "none":
