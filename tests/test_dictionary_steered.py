@@ -101,8 +101,8 @@ def test_by_default_biases_carry_the_offset():
     filled(objective, measured=torch.tensor(2 * math.exp(0.5)))
     objective.steer(model, [model.bias.detach().clone()])
     assert model.bias.tolist() == pytest.approx([-0.5 - 3 * 0.01] * 4)
-    with pytest.raises(NotImplementedError):
-        SteeredObjective(2.0).offset(model, 0.1)
+    # unit encoder rows over 16 dimensions: pre-activations spread by a quarter of the inputs
+    assert SteeredObjective(2.0).offset(plain(16, L1(16)), 0.1) == pytest.approx(-0.1 / 4)
 
 
 @pytest.mark.parametrize("l0", [2, 3, 4])

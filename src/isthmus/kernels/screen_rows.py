@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.kernels.compiled import compiled
-from isthmus.kernels.select_rows import _kept
+from isthmus.kernels.select_rows import _kept, lane_tops
 
 __all__ = ["leftover_rows", "screened_rows"]
 
@@ -48,29 +48,6 @@ def leftover_rows(
             norm += rounded * rounded
         left_R[r] = np.sqrt(left)
         norm_R[r] = np.sqrt(norm)
-
-
-@compiled
-def _tops(row: Array, tops: Array) -> None:  # pragma: no cover - compiled
-    """Take the largest key of each interleaved lane."""
-    lanes = tops.size
-    four = row.size // (4 * lanes) * (4 * lanes)
-    tops[:] = np.int16(-32768)
-    for s in range(0, four, 4 * lanes):
-        # slices of their own: the compiler then knows that it may take many lanes at once
-        one, two = row[s : s + lanes], row[s + lanes : s + 2 * lanes]
-        three, last = row[s + 2 * lanes : s + 3 * lanes], row[s + 3 * lanes : s + 4 * lanes]
-        for g in range(lanes):
-            a, b, c, d, top = one[g], two[g], three[g], last[g], tops[g]
-            a = a if a > b else b
-            c = c if c > d else d
-            a = a if a > c else c
-            tops[g] = a if a > top else top
-    for s in range(four, row.size, lanes):
-        one = row[s : min(s + lanes, row.size)]
-        for g in range(one.size):
-            a, top = one[g], tops[g]
-            tops[g] = a if a > top else top
 
 
 @compiled
@@ -155,7 +132,7 @@ def _row(
 ) -> int:  # pragma: no cover - compiled
     """Move one row's k largest to the front; returns how many were rescored."""
     latents = keys_N.size
-    _tops(keys_N, tops)
+    lane_tops(keys_N, tops, np.int16(-32768))
     bound = _bound(tops, k)
     count = 0
     if bound > 0:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from isthmus.kernels.compiled import compiled
 
-__all__ = ["above_rows", "lanes_for", "top_rows"]
+__all__ = ["above_rows", "lane_tops", "lanes_for", "top_rows"]
 
 Array = NDArray[Any]
 
@@ -50,11 +50,11 @@ def _bound(tops: Array, k: int) -> Any:  # pragma: no cover - compiled
 
 
 @compiled
-def _lane_tops(row: Array, tops: Array) -> None:  # pragma: no cover - compiled
-    """Take the largest value of each lane."""
+def lane_tops(row: Array, tops: Array, least: Any) -> None:  # pragma: no cover - compiled
+    """Take the largest value of each lane; ``least`` is no larger than any, and of their type."""
     lanes = tops.size
     four = row.size // (4 * lanes) * (4 * lanes)
-    tops[:] = np.float32(-np.inf)
+    tops[:] = least
     for s in range(0, four, 4 * lanes):  # four strides at once: the maxima are stored less often
         # slices of their own: the compiler then knows that it may take many lanes at once
         one, two = row[s : s + lanes], row[s + lanes : s + 2 * lanes]
@@ -114,7 +114,7 @@ def top_rows(
     live = np.empty(lanes + 1, np.int32)
     for r in range(rows):
         row = pre_RN[r]
-        _lane_tops(row, tops_G)
+        lane_tops(row, tops_G, np.float32(-np.inf))
         bound = _bound(tops_G, k)
         hits = np.int32(0)
         for g in range(lanes):  # no branches here and below: they would be mispredicted

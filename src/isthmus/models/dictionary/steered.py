@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -45,8 +46,11 @@ class SteeredObjective(Objective):
         return [model.bias]
 
     def offset(self, model: SparseDictionary, error: float) -> float:
-        """Return what is added to the steered parameter at an error, from -1 to 1, of log L0."""
-        raise NotImplementedError
+        """Return what is added to the steered parameter at an error of log L0.
+
+        For biases: a share of the spread of the pre-activations, against the error.
+        """
+        return -error * float(model.encoder.norm(dim=1).mean()) / math.sqrt(model.dim)
 
     def begin(self, model: SparseDictionary, x_BD: Tensor) -> None:
         """Start at about four times the active latents asked for, and not with half of all.
