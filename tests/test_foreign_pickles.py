@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from foreign_cases import BY_NAME
@@ -221,6 +221,7 @@ def test_openai_activations_that_are_unknown_are_refused(extras, tmp_path):
     st.integers(1, 3),
     st.booleans(),
 )
+@example("openai-topk", 1474, 1, 2, True)  # ends in an error that says nothing
 def test_changed_bytes_of_a_pickle_do_too(name, position, value, length, sealed):
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a changed pickle may ask for what torch deprecates

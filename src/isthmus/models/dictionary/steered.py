@@ -50,7 +50,7 @@ class SteeredObjective(Objective):
 
         For biases: a share of the spread of the pre-activations, against the error.
         """
-        return -error * float(model.encoder.norm(dim=1).mean()) / math.sqrt(model.dim)
+        return -error * float(model.encoder.detach().norm(dim=1).mean()) / math.sqrt(model.dim)
 
     def begin(self, model: SparseDictionary, x_BD: Tensor) -> None:
         """Start at about four times the active latents asked for, and not with half of all.

@@ -67,9 +67,8 @@ def open_pt(path: Path, limit: int, *, allow_pt: bool) -> Pickled:
         held = torch.load(path, map_location="cpu", weights_only=True)
     # a hostile or damaged pickle can end in any error at all
     except Exception as error:
-        raise _refused(path, f"{type(error).__name__}: {str(error).splitlines()[0]}"[:300]) from (
-            error
-        )
+        said = [type(error).__name__, *str(error).splitlines()[:1]]  # some errors say nothing
+        raise _refused(path, ": ".join(said)[:300]) from error
     if not isinstance(held, dict) or not all(isinstance(name, str) for name in held):
         raise _refused(path, f"it holds a {type(held).__name__}, not tensors by name")
     tensors = {name: value for name, value in held.items() if isinstance(value, Tensor)}
