@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -22,16 +24,20 @@ class _Ours(Peer):
 
     precision = "float32"
 
-    def __init__(self, task: Task, data: Tensor) -> None:
+    def __init__(self, task: Task, data: Tensor, **settings: float) -> None:
         self.task, self.number = task, 0
         rows = data.numpy()
         self.model = SparseDictionary(task.dim, TopK(task.latents, k=task.k), seed=task.seed)
         asked = {} if task.lr is None else {"lr": task.lr}
         asked |= {} if task.aux is None else {"revival": task.aux / 32}
         passes = max(1, round(task.steps * task.batch / len(rows)))
-        config = DictionaryTraining(
-            epochs=passes, batch_size=task.batch, seed=task.seed, precision=self.precision, **asked
-        )
+        chosen: dict[str, Any] = {
+            "precision": self.precision,
+            "seed": task.seed,
+            **asked,
+            **settings,
+        }
+        config = DictionaryTraining(epochs=passes, batch_size=task.batch, **chosen)
         config = completed(config, task.steps * task.batch // passes, task.latents)
         scale = started(self.model, rows[:32_768], task.seed)
         self.kernels = CPUKernels(torch.get_num_threads(), fast=self.precision == "fast")
@@ -68,9 +74,9 @@ class _Fast(_Ours):
     precision = "fast"
 
 
-def ours(task: Task, data: Tensor) -> Peer:
-    """Isthmus in float32; revival on, as by default."""
-    return _Ours(task, data)
+def ours(task: Task, data: Tensor, **settings: float) -> Peer:
+    """Isthmus in float32; ``settings`` are fields of ``DictionaryTraining`` to change."""
+    return _Ours(task, data, **settings)
 
 
 def fast(task: Task, data: Tensor) -> Peer:

@@ -9,6 +9,7 @@ __all__ = [
     "IsthmusError",
     "MissingDataError",
     "RunError",
+    "in_a_line",
 ]
 
 
@@ -61,3 +62,14 @@ class RunError(IsthmusError, OSError):
 
 class DivergedError(IsthmusError, ArithmeticError):
     """Training whose loss became infinite or not a number."""
+
+
+def in_a_line(error: BaseException) -> str:
+    r"""Return the first line of what an error says, or its kind where it says nothing.
+
+    Examples
+    --------
+    >>> in_a_line(ValueError("too long\nby far")), in_a_line(IndexError())
+    ('too long', 'IndexError')
+    """
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -11,7 +11,7 @@ from isthmus.bottlenecks import DICTIONARY_BOTTLENECKS
 from isthmus.cli.resuming import check_format
 from isthmus.cli.values import dictionary_settings
 from isthmus.configs import from_json
-from isthmus.errors import ConfigError, RunError
+from isthmus.errors import ConfigError, RunError, in_a_line
 from isthmus.files import read_json
 from isthmus.models.dictionary import SparseDictionary
 from isthmus.models.dictionary.presets import DICTIONARY_PRESETS, DictionaryPreset
@@ -145,6 +145,6 @@ def _damaged(path: Path, error: Exception) -> RunError:
     return RunError(
         "this training can't be resumed from its configuration",
         where=str(path),
-        why=str(error).splitlines()[0] if str(error) else repr(error),
+        why=in_a_line(error),
         fix="train anew into another folder",
     )

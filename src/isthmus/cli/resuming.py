@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from isthmus._version import __version__
 from isthmus.bottlenecks import BOTTLENECKS
 from isthmus.configs import from_json
-from isthmus.errors import ConfigError, RunError
+from isthmus.errors import ConfigError, RunError, in_a_line
 from isthmus.files import read_json
 from isthmus.likelihoods import LIKELIHOODS
 from isthmus.models.corruption import CORRUPTIONS
@@ -67,7 +67,7 @@ class Begun:
             raise RunError(
                 "this run can't be resumed from its configuration",
                 where=str(folder / "config.json"),
-                why=str(error).splitlines()[0],
+                why=in_a_line(error),
                 fix="resume it from Python if its halves are your own; else train anew",
             ) from error
 

@@ -21,7 +21,7 @@ from isthmus.data.guards import check_size, gigabytes
 from isthmus.data.keys import chosen_keys
 from isthmus.data.layout import check_real
 from isthmus.data.options import WHOLE, LoadOptions, Part, Raw
-from isthmus.errors import DataError
+from isthmus.errors import DataError, in_a_line
 
 __all__ = ["Npy", "Npz", "map_npy"]
 
@@ -84,7 +84,7 @@ def _read_header(handle: IO[bytes], where: str) -> _Header:
         raise DataError(
             "the .npy header is damaged",
             where=where,
-            why=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            why=in_a_line(error),
             fix="write the file again with numpy.save",
         ) from error
     check_real(dtype, where)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from isthmus.data.guards import check_size
 from isthmus.data.options import WHOLE, LoadOptions, Part, Raw
 from isthmus.data.tables import label_position, label_values
-from isthmus.errors import DataError
+from isthmus.errors import DataError, in_a_line
 
 __all__ = ["Parquet"]
 
@@ -55,7 +55,7 @@ class Parquet:
             raise DataError(
                 "the Parquet file is damaged",
                 where=str(source),
-                why=str(error).splitlines()[0],
+                why=in_a_line(error),
                 fix="copy or write it again",
             ) from error
 

@@ -16,7 +16,7 @@ from isthmus._version import __version__
 from isthmus.bottlenecks import BOTTLENECKS
 from isthmus.configs import from_json, to_json
 from isthmus.data.preprocessing import Preprocessing
-from isthmus.errors import ConfigError, MissingDataError, RunError
+from isthmus.errors import ConfigError, MissingDataError, RunError, in_a_line
 from isthmus.files import read_json, write_json, write_text, written_whole
 from isthmus.likelihoods import LIKELIHOODS
 from isthmus.models.autoencoder import Autoencoder
@@ -267,7 +267,7 @@ def folder_of(source: str | PathLike[str], revision: str | None, local_only: boo
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         raise MissingDataError(
             f"{name} is neither a folder here nor a repository that could be read",
-            why=str(error).splitlines()[0],
+            why=in_a_line(error),
             fix="check the name and the network; or give a folder",
         ) from error
 

@@ -16,7 +16,7 @@ from torch import nn
 from isthmus._version import __version__
 from isthmus.configs import to_json, validated
 from isthmus.data import Dataset, load
-from isthmus.errors import ConfigError, RunError
+from isthmus.errors import ConfigError, RunError, in_a_line
 from isthmus.files import read_json, write_json, write_text
 from isthmus.models import storage
 from isthmus.models.autoencoder import Autoencoder
@@ -339,5 +339,5 @@ def _settings(config: Mapping[str, Any], place: Path) -> tuple[Training, DataOri
         raise RunError(
             "the configuration is damaged",
             where=str(place / storage.CONFIG),
-            why=str(error).splitlines()[0],
+            why=in_a_line(error),
         ) from error

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from isthmus.errors import RunError
+from isthmus.errors import RunError, in_a_line
 from isthmus.files import written_whole
 
 __all__ = ["Position", "read", "write"]
@@ -114,7 +114,7 @@ def read(
         raise RunError(
             "the checkpoint is damaged or of another model",
             where=str(path),
-            why=str(error).splitlines()[0],
+            why=in_a_line(error),
             fix="train anew into another folder",
         ) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from isthmus.errors import ConfigError
+from isthmus.errors import ConfigError, in_a_line
 
 __all__ = ["chosen_device"]
 
@@ -27,7 +27,7 @@ def chosen_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(
             f"the device {name!r} can't be used here",
-            why=str(error).splitlines()[0],
+            why=in_a_line(error),
             fix="give cpu or auto",
         ) from error
     return device

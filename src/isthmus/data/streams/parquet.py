@@ -21,7 +21,7 @@ from isthmus.data.streams.source import (
     fingerprint_of,
     prepared,
 )
-from isthmus.errors import DataError
+from isthmus.errors import DataError, in_a_line
 
 __all__ = ["ParquetSource", "open_parquet"]
 
@@ -224,7 +224,7 @@ def _opened(path: Path, size: int, metadata: Any = None) -> Iterator[Any]:
         raise DataError(
             "the Parquet file is damaged",
             where=str(path),
-            why=(str(error) or type(error).__name__).splitlines()[0],
+            why=in_a_line(error),
             fix="copy or write it again",
         ) from error
 

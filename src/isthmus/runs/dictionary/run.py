@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus._version import __version__
 from isthmus.configs import to_json, validated
-from isthmus.errors import ConfigError, RunError
+from isthmus.errors import ConfigError, RunError, in_a_line
 from isthmus.files import read_json, write_json, write_text
 from isthmus.models import storage
 from isthmus.models.dictionary import SparseDictionary
@@ -299,7 +299,7 @@ def open_dictionary_run(
         raise RunError(
             "the configuration is damaged",
             where=str(place / storage.CONFIG),
-            why=str(error).splitlines()[0],
+            why=in_a_line(error),
         ) from error
     return DictionaryRun(
         model,

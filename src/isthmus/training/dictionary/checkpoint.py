@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from isthmus.errors import RunError
+from isthmus.errors import RunError, in_a_line
 from isthmus.files import written_whole
 from isthmus.models.dictionary.storage import config_of
 from isthmus.training.dictionary.member import Member, Standing
@@ -106,7 +106,7 @@ def read(folder: Path, members: Mapping[str, Member], stream: str, batches: int)
         raise RunError(
             "the checkpoint is damaged",
             where=str(path),
-            why=str(error).splitlines()[0] if str(error) else repr(error),
+            why=in_a_line(error),
             fix="train anew into another folder",
         ) from error
     for name, member in members.items():

@@ -65,7 +65,8 @@ class DictionaryTraining:
     """"auto" (a GPU where there is one), "cpu", "cuda", ..."""
     precision: Literal["float32", "fast"] = "float32"
     """"fast" screens latents in a short number format and rescores those that may be active in
-    float32: the same latents are picked, as a bound on the error proves for every row."""
+    float32: the same latents are picked, as a bound on the error proves for every row (TopK and
+    any-k; where the choice is over the batch or by thresholds, float32 is used all the same)."""
     threads: int = 0
     """CPU threads; 0 for as many as torch uses. What the kernels train (TopK, BatchTopK,
     Matryoshka, any-k) does not depend on it by a bit; the others do in the last digits."""
