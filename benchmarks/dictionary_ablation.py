@@ -52,9 +52,8 @@ def made(name: str, rows: torch.Tensor, held: torch.Tensor) -> dict[str, Any]:
 
 def shown(rows: list[dict[str, Any]]) -> None:
     """Print the table and draw the figure."""
-    print(
-        "| variant | FVU | 95 % | FVU, training | dead % | largest rate |\n|---|---|---|---|---|---|"
-    )
+    print("| variant | FVU | 95 % | FVU, training | dead % | largest rate |")
+    print("|---|---|---|---|---|---|")
     for row in rows:
         interval = f"{row['fvu_low']:.4f}-{row['fvu_high']:.4f}"
         errors = (f"{row['fvu']:.4f}", interval, f"{row['fvu_train']:.4f}")
