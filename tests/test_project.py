@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 # A room imports only from rooms of lower rank; rooms on one line do not import each other.
 ORDER = [
-    *("_version errors", "configs files"),
+    *("_version errors", "configs files remote"),
     *("data", "networks", "bottlenecks", "likelihoods", "kernels", "models"),
     *("training", "metrics", "figures", "runs", "concepts", "search", "answers", "page"),
     *("demo sklearn", "cli"),

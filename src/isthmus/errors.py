@@ -8,6 +8,7 @@ __all__ = [
     "DivergedError",
     "IsthmusError",
     "MissingDataError",
+    "RemoteError",
     "RunError",
     "in_a_line",
 ]
@@ -58,6 +59,10 @@ class MissingDataError(IsthmusError, FileNotFoundError):
 
 class RunError(IsthmusError, OSError):
     """A run folder that is damaged, taken, or of a newer format."""
+
+
+class RemoteError(IsthmusError, OSError):
+    """A service elsewhere that is away, too slow, or answers what it should not."""
 
 
 class DivergedError(IsthmusError, ArithmeticError):

@@ -47,11 +47,12 @@ def list_(as_json: Json = False, debug: Debug = False) -> None:
     screen = Screen(as_json=as_json)
     sets = catalogue()
     if as_json:
-        keys = ("name", "title", "licence", "where")
+        keys = ("name", "kind", "title", "licence", "where")
         screen.json({"data": [{key: getattr(named, key) for key in keys} for named in sets]})
         return
-    rows = [(n.name, n.title, n.where or "not here: data fetch", n.licence) for n in sets]
-    screen.table(("name", "what it holds", "where", "licence"), rows, left=4)
+    absent = {True: "not here: data fetch", False: "not here"}
+    rows = [(n.name, n.kind, n.title, n.where or absent[n.fetched], n.licence) for n in sets]
+    screen.table(("name", "kind", "what it holds", "where", "licence"), rows, left=5)
 
 
 @app.command(
@@ -81,7 +82,9 @@ def fetch(
     if as_json:
         screen.json({"name": name, "folder": str(folder)})
         return
-    screen.words([(name, f"is in {folder}"), ("next", f"isthmus train {name} --model dense")])
+    texts = any(entry.name == name and entry.kind == "corpus" for entry in CATALOGUE)
+    use = f"isthmus index {name}" if texts else f"isthmus train {name} --model dense"
+    screen.words([(name, f"is in {folder}"), ("next", use)])
 
 
 def _known(name: str, names: list[str]) -> None:
@@ -101,7 +104,8 @@ def _known(name: str, names: list[str]) -> None:
         "isthmus data describe digits",
         "isthmus data describe table.csv --label-column species",
         "Say what is in a named set, a file or a folder: samples, shape, splits, classes, the "
-        "range of the values, and what was left out or decided while reading.",
+        "range of the values, and what was left out or decided while reading; of texts the "
+        "documents, their lengths, their metadata, and what could not be read.",
     ),
 )
 @taking(*data_options())
@@ -116,10 +120,13 @@ def describe(
     from isthmus.cli.progress import fetching
     from isthmus.data import describe as described
     from isthmus.data import load
+    from isthmus.data.corpora.telling import corpus_at
 
     screen = Screen(as_json=as_json, quiet=quiet)
+    options = load_options(given)
     with fetching(screen) as progress:
-        found = described(load(data, progress=progress, **load_options(given)))
+        texts = corpus_at(data, progress) if not options else None
+        found = described(texts if texts is not None else load(data, progress=progress, **options))
     if as_json:
         screen.json(found.to_dict())
         return

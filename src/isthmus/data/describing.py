@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
+from isthmus.data.corpora.describing import CorpusDescription, describe_corpus
+from isthmus.data.corpora.documents import Corpus
 from isthmus.data.dataset import Dataset, Samples
 
 __all__ = ["DataDescription", "describe"]
@@ -71,19 +73,29 @@ class DataDescription:
         return "\n".join([*lines, *(f"note     {note}" for note in self.notes)])
 
 
-def describe(dataset: Dataset) -> DataDescription:
-    """Look at a data set.
+@overload
+def describe(data: Dataset) -> DataDescription: ...
+@overload
+def describe(data: Corpus) -> CorpusDescription: ...
+def describe(data: Dataset | Corpus) -> DataDescription | CorpusDescription:
+    """Look at a data set or a corpus.
 
     Parameters
     ----------
-    dataset
-        Any data set; its training split is read once, in pieces.
+    data
+        Any data set, whose training split is read once, in pieces; or any corpus, which is gone
+        through once.
 
     Returns
     -------
-    DataDescription
-        Sizes, classes with their counts, and the values of the training split.
+    DataDescription or CorpusDescription
+        Sizes, classes with their counts, and the values of the training split; of a corpus its
+        documents, lengths, metadata and what could not be read.
     """
+    return _samples(data) if isinstance(data, Dataset) else describe_corpus(data)
+
+
+def _samples(dataset: Dataset) -> DataDescription:
     train = dataset["train"]
     low, high, mean = _values(train)
     return DataDescription(

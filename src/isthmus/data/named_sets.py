@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isthmus.data.digits import read_digits
+from isthmus.data.entries import Entry
 from isthmus.data.fetching import Checksum, Progress, RemoteFile, fetch_file
+from isthmus.data.named_sounds import SOUNDS
+from isthmus.data.named_texts import CORPORA
+from isthmus.data.named_vectors import VECTORS
 from isthmus.data.options import LoadOptions, Raw
 from isthmus.data.places import Place, is_offline, places
-from isthmus.data.read_idx import IdxFolder, find_idx
+from isthmus.data.read_idx import IdxFolder
+from isthmus.data.unpacking import unpack_beir
 from isthmus.errors import ConfigError, MissingDataError
 
-__all__ = ["CATALOGUE", "Entry", "Named", "catalogue", "entry_called", "fetch", "read_named"]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A named data set."""
-
-    name: str
-    """What it is called."""
-    title: str
-    """What it holds, in one line."""
-    licence: str
-    """Under what terms it is given."""
-    read: Callable[[Path, LoadOptions], Raw]
-    """Reads the set from the folder that holds its files."""
-    files: tuple[RemoteFile, ...] = ()
-    """The files that make it up; none: it comes with an installed package."""
-    bases: tuple[str, ...] = ()
-    """Official addresses of the files, each ending in a slash, tried in order."""
-
-    def missing(self, folder: Path) -> list[str]:
-        """Return the names of files that ``folder`` lacks; plain counts for gzip-compressed."""
-        wanted = [file.name.removesuffix(".gz") for file in self.files]
-        return [name for name in wanted if find_idx(folder, name) is None]
+__all__ = [
+    "CATALOGUE",
+    "Entry",
+    "Named",
+    "catalogue",
+    "entry_called",
+    "fetch",
+    "folder_of",
+    "read_named",
+    "vectors_called",
+]
 
 
 @dataclass(frozen=True)
@@ -50,7 +41,11 @@ class Named:
     licence: str
     """Under what terms it is given."""
     where: str | None
-    """The folder where it was found, or ``scikit-learn``; None: it has to be fetched."""
+    """The folder where it was found, or the package that brings it; None: it is not here."""
+    kind: str = "samples"
+    """``samples``, ``vectors`` or ``corpus``."""
+    fetched: bool = True
+    """Whether it can be fetched."""
 
 
 def _read_idx_set(folder: Path, options: LoadOptions) -> Raw:
@@ -72,6 +67,7 @@ CATALOGUE: tuple[Entry, ...] = (
         title="1,797 handwritten digits, 8 x 8 grey, 10 classes (comes with scikit-learn)",
         licence="CC BY 4.0 (UCI, E. Alpaydin and C. Kaynak)",
         read=read_digits,
+        comes_with="scikit-learn",
     ),
     Entry(
         name="mnist",
@@ -108,6 +104,9 @@ CATALOGUE: tuple[Entry, ...] = (
         ),
         bases=("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
     ),
+    *SOUNDS,
+    *VECTORS,
+    *CORPORA,
 )
 """Every named set; add one here and `load`, `data list` and `data fetch` know it."""
 
@@ -131,19 +130,24 @@ def entry_called(name: str, entries: tuple[Entry, ...] = CATALOGUE) -> Entry:
 
 def _found(entry: Entry) -> Place | None:
     """Return the first place that holds every file of the set."""
-    for place in places(entry.name):
+    for place in _places(entry):
         if place.folder is not None and place.folder.is_dir() and not entry.missing(place.folder):
             return place
     return None
+
+
+def _places(entry: Entry) -> tuple[Place, Place]:
+    return places(entry.folder or entry.name)
 
 
 def catalogue(entries: tuple[Entry, ...] = CATALOGUE) -> tuple[Named, ...]:
     """List the named sets and where each was found; nothing is read or fetched."""
     listing = []
     for entry in entries:
-        place = _found(entry) if entry.files else None
-        where = "scikit-learn" if not entry.files else str(place.folder) if place else None
-        listing.append(Named(entry.name, entry.title, entry.licence, where))
+        place = None if entry.comes_with else _found(entry)
+        where = entry.comes_with or (str(place.folder) if place else None)
+        fetched = bool(entry.bases)
+        listing.append(Named(entry.name, entry.title, entry.licence, where, entry.kind, fetched))
     return tuple(listing)
 
 
@@ -177,19 +181,25 @@ def fetch(
     ConfigError
         If the name is unknown, or the set has nothing to fetch.
     MissingDataError
-        If ``ISTHMUS_OFFLINE`` forbids it, or no address served a file.
+        If it can't be fetched, ``ISTHMUS_OFFLINE`` forbids it, or no address served a file.
     DataError
         If a file arrived with the wrong checksum.
     """
     entry = entry_called(name, entries)
-    if not entry.files:
-        raise ConfigError(f"{name} comes with scikit-learn; there is nothing to fetch")
+    if entry.comes_with:
+        raise ConfigError(f"{name} comes with {entry.comes_with}; there is nothing to fetch")
     place = _found(entry)
     if place is not None and place.folder is not None:
         return place.folder
-    _, cache = places(name)
+    own, cache = _places(entry)
     folder = cache.folder or Path()
     lacking = entry.missing(folder)
+    if not entry.bases:
+        target = own.folder or Path("$ISTHMUS_DATA") / (entry.folder or entry.name)
+        raise MissingDataError(
+            f"{name} can't be fetched: no official address serves it in this form",
+            fix=f"{entry.by_hand}; put {', '.join(lacking)} into {target}",
+        )
     if lacking and is_offline():
         raise MissingDataError(
             f"{name} may not be fetched", why="ISTHMUS_OFFLINE is set", fix="unset ISTHMUS_OFFLINE"
@@ -197,7 +207,42 @@ def fetch(
     for file in entry.files:
         if file.name.removesuffix(".gz") in lacking:
             fetch_file(file, entry.bases, folder, progress=progress, timeout=timeout)
+    if entry.archive is not None and lacking:
+        packed = fetch_file(entry.archive, entry.bases, folder, progress=progress, timeout=timeout)
+        unpack_beir(packed, entry.name, folder)
+        packed.unlink()
     return folder
+
+
+def folder_of(entry: Entry, progress: Progress | None = None) -> Path:
+    """Return the folder that holds a set, fetched if it must be.
+
+    Raises
+    ------
+    MissingDataError
+        If it is in none of the places and can't be fetched; says what was tried.
+    """
+    place = _found(entry)
+    if place is not None and place.folder is not None:
+        return place.folder
+    try:
+        return fetch(entry.name, progress, entries=(entry,))
+    except MissingDataError as error:
+        raise _missing(entry, error) from error
+
+
+def vectors_called(name: str, entries: tuple[Entry, ...] = CATALOGUE) -> Path | None:
+    """Return the file of a named set of vectors; None: no set of vectors is called so.
+
+    Raises
+    ------
+    MissingDataError
+        If it is not here; says where it was looked for.
+    """
+    for entry in entries:
+        if entry.kind == "vectors" and entry.name == name:
+            return folder_of(entry) / entry.files[0].name
+    return None
 
 
 def read_named(entry: Entry, options: LoadOptions, progress: Progress | None = None) -> Raw:
@@ -205,19 +250,20 @@ def read_named(entry: Entry, options: LoadOptions, progress: Progress | None = N
 
     Raises
     ------
+    ConfigError
+        If it is a corpus, which is no set of samples.
     MissingDataError
         If it is in none of the places and can't be fetched; says what was tried.
     """
-    if not entry.files:
+    if entry.read is None:
+        raise ConfigError(
+            f"{entry.name} is a corpus of texts, not a set of samples",
+            fix=f"index it with 'isthmus index {entry.name}', or go through its texts with "
+            f"isthmus.corpus({entry.name!r})",
+        )
+    if entry.comes_with:
         return replace(entry.read(Path(), options), name=entry.name)
-    place = _found(entry)
-    if place is None:
-        try:
-            folder = fetch(entry.name, progress, entries=(entry,))
-        except MissingDataError as error:
-            raise _missing(entry, error) from error
-    else:
-        folder = place.folder or Path()
+    folder = folder_of(entry, progress)
     raw = entry.read(folder, options)
     return replace(raw, name=entry.name, source=f"{entry.name} in {folder}")
 
@@ -225,7 +271,7 @@ def read_named(entry: Entry, options: LoadOptions, progress: Progress | None = N
 def _missing(entry: Entry, error: MissingDataError) -> MissingDataError:
     """Say which of the three places were tried, and what to do."""
     tried = []
-    for place in places(entry.name):
+    for place in _places(entry):
         if place.folder is None:
             tried.append(f"{place.title}: {place.why_not}")
         elif not place.folder.is_dir():
@@ -234,11 +280,14 @@ def _missing(entry: Entry, error: MissingDataError) -> MissingDataError:
             lacking = ", ".join(entry.missing(place.folder))
             tried.append(f"{place.title}: {place.folder} lacks {lacking}")
     tried.append(f"fetching: {error.why or error.what} {f'({error.where})' if error.where else ''}")
-    own = places(entry.name)[0].folder or Path("$ISTHMUS_DATA") / entry.name
-    names = ", ".join(file.name for file in entry.files)
+    own = _places(entry)[0].folder or Path("$ISTHMUS_DATA") / (entry.folder or entry.name)
+    names = ", ".join([*(file.name for file in entry.files), *entry.holds])
+    by_fetching = (
+        f"run 'isthmus data fetch {entry.name}' on a machine with a connection, or put "
+        f"{names} into {own}"
+    )
     return MissingDataError(
         f"the data set {entry.name} is not here",
         where="\n         ".join(line.strip() for line in tried),
-        fix=f"run 'isthmus data fetch {entry.name}' on a machine with a connection, or put "
-        f"{names} into {own}",
+        fix=by_fetching if entry.bases else error.fix,
     )

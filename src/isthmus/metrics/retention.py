@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isthmus.errors import DataError
 from isthmus.metrics.arrays import Floats
 from isthmus.metrics.bootstrap import BootstrapInterval, bootstrap_mean
+from isthmus.metrics.ranked import ranked_scores
 from isthmus.metrics.similarity import Measure, most_similar, sparse_or_dense
 from isthmus.metrics.sparse_codes import Codes
 from isthmus.metrics.stats import PairedDifference, paired_bootstrap
@@ -20,7 +20,7 @@ __all__ = ["Judgements", "Retention", "Retrieval", "retrieval", "retrieval_reten
 Judgements = Mapping[str, Mapping[str, int]] | Mapping[int, Mapping[int, int]]
 """For each query, its judged documents and their grades; above 0 is relevant."""
 
-_DEPTH, _NEAR = 100, 10
+_DEPTH = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +97,10 @@ def retrieval(
     names, grades = [names[i] for i in order], [grades[i] for i in order]
     depth = min(_DEPTH, rows.shape[0])
     hits = most_similar(rows, points[chosen[order]], depth, measure=measure, seed=seed).index
-    scores = np.array([_scores(hit, grade) for hit, grade in zip(hits, grades, strict=True)])
-    ndcg, recall, rank = scores.T
+    found = [ranked_scores(hit.tolist(), g) for hit, g in zip(hits, grades, strict=True)]
+    ndcg = np.array([one.ndcg_10 for one in found])
+    recall = np.array([one.recall_100 for one in found])
+    rank = np.array([one.mrr_10 for one in found])
     return Retrieval(
         ndcg_10=float(ndcg.mean()),
         recall_100=float(recall.mean()),
@@ -215,20 +217,3 @@ def _relevant(
     if not names:
         raise DataError("no query has a relevant document, so there is nothing to score")
     return names, grades
-
-
-def _scores(hits: NDArray[np.int64], grades: dict[int, int]) -> tuple[float, float, float]:
-    """Return nDCG@10, recall@100 and reciprocal rank@10 of one query."""
-    gains = np.array([grades.get(int(row), 0) for row in hits], dtype=np.float64)
-    near = gains[:_NEAR]
-    best = np.sort(np.array(list(grades.values()), dtype=np.float64))[::-1][:_NEAR]
-    first = np.flatnonzero(near)
-    return (
-        _dcg(near) / _dcg(best),
-        float((gains > 0).sum()) / len(grades),
-        1 / (int(first[0]) + 1) if first.size else 0.0,
-    )
-
-
-def _dcg(gains: Floats) -> float:
-    return float((gains / np.log2(np.arange(2, gains.size + 2))).sum())

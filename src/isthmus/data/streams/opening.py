@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from isthmus.data.dataset import Dataset, Samples
+from isthmus.data.named_sets import vectors_called
 from isthmus.data.streams.files import open_memmap, open_npy, open_safetensors, unreadable
 from isthmus.data.streams.memory import ChosenRows, from_array, from_tensor
 from isthmus.data.streams.parquet import open_parquet
@@ -46,10 +47,11 @@ def open_vectors(data: Any, *, key: str | None = None, split: str = "train") -> 
     Parameters
     ----------
     data
-        An array or torch tensor of shape (N, D); a path to a .npy, .safetensors or .parquet
-        file, or to a folder of shards of one of these kinds, which are taken in the order of
-        their names; a list of any of these; :class:`~isthmus.data.Samples`, or a split of a
-        :class:`~isthmus.data.Dataset`; or a source, which is returned as it is.
+        A named set of vectors, such as ``embeddings/clinc150``; an array or torch tensor of
+        shape (N, D); a path to a .npy, .safetensors or .parquet file, or to a folder of shards
+        of one of these kinds, which are taken in the order of their names; a list of any of
+        these; :class:`~isthmus.data.Samples`, or a split of a :class:`~isthmus.data.Dataset`; or
+        a source, which is returned as it is.
     key
         The tensor of a safetensors file, or the column of vectors of a Parquet file. None: the
         only one there is; for Parquet without any, all columns of numbers.
@@ -78,7 +80,8 @@ def open_vectors(data: Any, *, key: str | None = None, split: str = "train") -> 
     (3, 2, [[2.0, 3.0], [4.0, 5.0]])
     """
     if isinstance(data, str | Path):
-        source = _from_path(Path(data).expanduser(), key)
+        named = vectors_called(data) if isinstance(data, str) else None
+        source = _from_path(named or Path(data).expanduser(), key)
     elif isinstance(data, list | tuple):
         source = Shards([open_vectors(part, key=key) for part in data], "the list")
     elif key is not None:

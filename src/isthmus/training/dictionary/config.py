@@ -57,6 +57,8 @@ class DictionaryTraining:
     epoch's weights are kept in either case."""
     held_out: float = 0.1
     """Share of the rows never trained on (at most 10,000), where the data bring no splits."""
+    warm: bool = False
+    """Go on from the dictionary's own weights, in place of new ones."""
     drop_bad: bool = False
     """Leave rows with NaN or infinite values out, and count them, instead of refusing them."""
     seed: int = 0

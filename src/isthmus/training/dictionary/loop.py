@@ -186,7 +186,7 @@ class _Loop:
                 together.world,
                 model.objective.pace,
             )
-            scale = started(model, sample, model.seed)
+            scale = started(model, sample, model.seed, warm=config.warm)
             mean = model.prepared(torch.from_numpy(sample))[0].mean(0, dtype=torch.float64)
             about = mean.numpy().astype(np.float32)
             member = Member(model, own, scale, about, kernels, together, sample)

@@ -48,12 +48,15 @@ def geometric_median(rows_BD: Array, steps: int = 100, tolerance: float = 1e-6) 
     return middle
 
 
-def started(model: SparseDictionary, sample_BD: Array, seed: int) -> float:
+def started(
+    model: SparseDictionary, sample_BD: Array, seed: int, *, warm: bool = False
+) -> float:
     """Initialise a dictionary from a sample of rows; return the scale of the data.
 
     The scale is the root of the total variance, a single number: training runs on ``x / scale``,
     where a reconstruction by the mean costs 1. Pre-bias: the geometric median. Encoder rows equal
-    decoder rows, of unit norm; biases are zero.
+    decoder rows, of unit norm; biases are zero. A ``warm`` start keeps the weights that are there
+    and only brings them into these units.
 
     Raises
     ------
@@ -69,6 +72,9 @@ def started(model: SparseDictionary, sample_BD: Array, seed: int) -> float:
     scale = float(np.sqrt(sum(float(np.square(b - mean).sum()) for b in blocks) / len(rows)))
     if not scale > 0:
         raise DataError("all rows are the same: there is nothing to learn")
+    if warm:
+        model.rescale(1 / scale)
+        return scale
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         directions = torch.randn(model.latent, model.dim, generator=generator)

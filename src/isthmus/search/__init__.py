@@ -1,0 +1,1 @@
+"""Search: passages, embedders, postings, stores, rankings, steering, and the index of them all."""

@@ -1,0 +1,1 @@
+"""The index: a folder of segments that is replaced in one step."""

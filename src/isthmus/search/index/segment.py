@@ -1,0 +1,265 @@
+"""A segment: some passages with their codes, words, vectors and texts, which never change.
+
+What is deleted of it is a mask beside it, written anew with each deletion.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isthmus.data.corpora.documents import Metadata
+from isthmus.errors import RunError
+from isthmus.files import written_whole
+from isthmus.search.filters import Condition
+from isthmus.search.index.manifest import SegmentEntry
+from isthmus.search.index.texts import Texts, write_lines
+from isthmus.search.postings import Postings, write_postings
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+__all__ = ["Contents", "Segment", "write_array", "write_segment"]
+
+Ints = NDArray[np.int64]
+Halves = NDArray[np.float16]
+
+_CONCEPTS, _WORDS = "concepts", "words"
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What becomes a segment: R passages."""
+
+    lines: tuple[Iterable[tuple[Any, ...]], Iterable[tuple[Any, ...]]]
+    """Rows of the tables of documents and of passages (`isthmus.search.index.texts`)."""
+    ids: Ints
+    """The passages' numbers in the index (R,), rising."""
+    vectors: Halves
+    """Their vectors (R, D)."""
+    codes: csr_array
+    """Their codes (R, N)."""
+    rebuilt: NDArray[np.float32]
+    """Lengths (R,) of the vectors that the codes, as postings keep them, decode to."""
+    counts: csr_array
+    """Their words (R, V)."""
+    vocabulary: Mapping[str, int]
+    """The column of each word."""
+
+
+def write_segment(folder: Path, contents: Contents) -> None:
+    """Write a segment into a folder that was just made.
+
+    Raises
+    ------
+    RunError
+        If it can't be written.
+    """
+    write_lines(folder, *contents.lines, contents.vocabulary)
+    concepts = write_postings(folder / _CONCEPTS, contents.codes)
+    words = write_postings(folder / _WORDS, contents.counts)
+    write_array(folder / "ids.npy", contents.ids)
+    write_array(folder / "vectors.npy", contents.vectors)
+    write_array(folder / "rebuilt.npy", contents.rebuilt)
+    write_array(folder / "lengths.npy", concepts.row_sums().astype(np.float32))
+    write_array(folder / "word_lengths.npy", words.row_sums().astype(np.float32))
+
+
+def write_array(path: Path, values: NDArray[Any]) -> None:
+    """Write an array as .npy, whole or not at all."""
+    with written_whole(path) as temporary, temporary.open("wb") as handle:
+        np.save(handle, values, allow_pickle=False)
+
+
+class Segment:
+    """An open segment.
+
+    Parameters
+    ----------
+    folder
+        Where it is.
+    entry
+        What the head of the index says of it.
+    latents
+        Concepts of the dictionary.
+
+    Raises
+    ------
+    RunError
+        If it is damaged, or contradicts the head.
+    """
+
+    def __init__(self, folder: Path, entry: SegmentEntry, latents: int) -> None:
+        self.folder, self.entry = folder, entry
+        self.texts = Texts(folder)
+        self.concepts = Postings.open(folder / _CONCEPTS)
+        self.ids: Ints = self._array("ids.npy", np.dtype(np.int64), (entry.passages,))
+        if (self.concepts.rows, self.concepts.terms) != (entry.passages, latents):
+            raise self._damaged("concepts", "another number of passages or concepts")
+        self._masks: dict[str, NDArray[np.bool_]] = {}
+
+    @functools.cached_property
+    def alive(self) -> NDArray[np.bool_] | None:
+        """Which passages are not deleted (R,); None: all."""
+        if self.entry.alive is None:
+            return None
+        mask: NDArray[np.bool_] = self._array(
+            self.entry.alive, np.dtype(bool), (self.entry.passages,)
+        )
+        if int(mask.sum()) != self.entry.living:
+            raise self._damaged(self.entry.alive, "another number lives than the head says")
+        return mask
+
+    @functools.cached_property
+    def words(self) -> Postings:
+        """The inverted index of the words."""
+        postings = Postings.open(self.folder / _WORDS)
+        if postings.rows != self.entry.passages:
+            raise self._damaged(_WORDS, "another number of passages")
+        return postings
+
+    @functools.cached_property
+    def vectors(self) -> Halves:
+        """The passages' vectors (R, D), mapped into memory."""
+        values: Halves = self._array(
+            "vectors.npy", np.dtype(np.float16), (self.entry.passages, None)
+        )
+        return values
+
+    @functools.cached_property
+    def lengths(self) -> NDArray[np.float32]:
+        """Summed activations of each passage (R,)."""
+        values: NDArray[np.float32] = self._array(
+            "lengths.npy", np.dtype(np.float32), (self.entry.passages,)
+        )
+        return values
+
+    @functools.cached_property
+    def rebuilt(self) -> NDArray[np.float32]:
+        """Lengths of the vectors that the codes decode to (R,)."""
+        values: NDArray[np.float32] = self._array(
+            "rebuilt.npy", np.dtype(np.float32), (self.entry.passages,)
+        )
+        return values
+
+    @functools.cached_property
+    def word_lengths(self) -> NDArray[np.float32]:
+        """Words of each passage (R,)."""
+        values: NDArray[np.float32] = self._array(
+            "word_lengths.npy", np.dtype(np.float32), (self.entry.passages,)
+        )
+        return values
+
+    @functools.cached_property
+    def owners(self) -> Ints:
+        """The document's row of every passage (R,)."""
+        owners = np.array(self.texts.owners(), np.int64)
+        if owners.shape != (self.entry.passages,):
+            raise self._damaged("texts", "another number of passages")
+        return owners
+
+    @functools.cached_property
+    def document_names(self) -> list[str]:
+        """The id of every living document."""
+        living = set(self.owners[self.living].tolist())
+        return [name for row, name in enumerate(self._names) if row in living]
+
+    def document_of(self, row: int) -> str:
+        """Return the id of the document that a passage belongs to."""
+        return self._names[int(self.owners[row])]
+
+    @functools.cached_property
+    def _names(self) -> list[str]:
+        return [id_ for id_, _ in self.texts.documents()]
+
+    @functools.cached_property
+    def frequency(self) -> Ints:
+        """Living passages with each concept (N,)."""
+        return self._living_frequency(self.concepts)
+
+    @functools.cached_property
+    def living(self) -> Ints:
+        """Rows that are not deleted."""
+        rows = np.arange(self.entry.passages) if self.alive is None else np.flatnonzero(self.alive)
+        return rows.astype(np.int64)
+
+    def word_frequency(self, terms: Sequence[int]) -> list[int]:
+        """Return in how many passages words stand, deleted ones counted."""
+        frequency = self.words.frequency
+        return [int(frequency[term]) for term in terms]
+
+    def allowed(self, where: Sequence[Condition]) -> NDArray[np.bool_] | None:
+        """Return which passages may be found (R,); None: all."""
+        mask = self.alive
+        for condition in where:
+            met = self._meeting(condition)
+            mask = met if mask is None else mask & met
+        return mask
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.texts.close()
+
+    def verify(self) -> None:
+        """Read everything and check it.
+
+        Raises
+        ------
+        RunError
+            If anything is damaged.
+        """
+        self.concepts.verify()
+        self.words.verify()
+        self.texts.verify()
+        _ = self.alive, self.owners, self.lengths, self.word_lengths, self.rebuilt
+        if (np.diff(self.ids) <= 0).any():
+            raise self._damaged("ids.npy", "the numbers do not rise")
+        for start in range(0, self.entry.passages, 1 << 14):
+            if not np.isfinite(self.vectors[start : start + (1 << 14)]).all():
+                raise self._damaged("vectors.npy", "a value is not finite")
+
+    def _living_frequency(self, postings: Postings) -> Ints:
+        if self.alive is None:
+            return postings.frequency
+        dead = np.flatnonzero(~self.alive)
+        gone = np.bincount(postings.codes(dead).indices, minlength=postings.terms)
+        return np.asarray(postings.frequency - gone, np.int64)
+
+    def _meeting(self, condition: Condition) -> NDArray[np.bool_]:
+        key = repr(condition)  # conditions on 1, 1.0 and True are equal, but not the same
+        if key not in self._masks:
+            while len(self._masks) >= 16:
+                self._masks.pop(next(iter(self._masks)))
+            met = [condition.holds(facts) for facts in self._facts]
+            self._masks[key] = np.array(met, bool)[self.owners]
+        return self._masks[key]
+
+    @functools.cached_property
+    def _facts(self) -> list[Metadata]:
+        return self.texts.facts()
+
+    def _array(self, name: str, kind: np.dtype[Any], shape: tuple[int | None, ...]) -> Any:
+        try:
+            values = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise self._damaged(name, str(error)) from error
+        fits = len(values.shape) == len(shape) and all(
+            want is None or have == want for have, want in zip(values.shape, shape, strict=True)
+        )
+        if values.dtype != kind or not fits:
+            raise self._damaged(name, f"{values.dtype} of shape {values.shape}")
+        return values
+
+    def _damaged(self, name: str, why: str) -> RunError:
+        return RunError(
+            "the index is damaged",
+            where=str(self.folder / name),
+            why=why,
+            fix="make the index again",
+        )

@@ -1,0 +1,127 @@
+"""Ranking by vectors: cosine, taken apart into concepts, and by what their codes keep of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from isthmus.search.filters import Condition
+from isthmus.search.ranking.base import Explained, Found, Query, Scores, best_of
+
+if TYPE_CHECKING:
+    from isthmus.search.index.index import Index
+    from isthmus.search.index.segment import Segment
+
+__all__ = ["DenseRanking", "ReconstructionRanking"]
+
+_BLOCK, _SPARE = 1 << 14, 32
+
+
+class DenseRanking:
+    """Cosine of the query's vector with the passages' own.
+
+    With x = codes @ decoder + pre_bias + residual, the cosine is a sum over the passage's
+    concepts, a part that all passages share ("shared"), and one for what the code leaves out
+    ("residual").
+
+    Parameters
+    ----------
+    index
+        The index.
+    query
+        The query.
+    """
+
+    def __init__(self, index: Index, query: Query) -> None:
+        self.index = index
+        size = float(np.linalg.norm(query.vector)) or 1.0
+        self.vector = query.vector / size
+        self.weights = index.decoder @ self.vector
+        self.shared = float(index.pre_bias @ self.vector)
+
+    def search(self, limit: int, where: Sequence[Condition]) -> list[Found]:
+        """Return the best passages."""
+        # screened in float32, scored in float64
+        near = best_of(self.scores(None, where), limit + _SPARE)
+        found = [Found(f.segment, f.row, f.id, self.exactly(f.segment, f.row)) for f in near]
+        return sorted(found, key=lambda f: (-f.score, f.id))[:limit]
+
+    def scores(self, limit: int | None, where: Sequence[Condition]) -> list[Scores]:
+        """Return the scores of all rows, in float32 arithmetic."""
+        vector, found = self.vector.astype(np.float32), []
+        for segment in self.index.segments:
+            parts = [
+                segment.vectors[start : start + _BLOCK].astype(np.float32) @ vector
+                for start in range(0, segment.entry.passages, _BLOCK)
+            ]
+            allowed = segment.allowed(where)
+            count = segment.entry.passages
+            rows = np.arange(count) if allowed is None else np.flatnonzero(allowed)
+            values = np.concatenate(parts) if parts else np.empty(0, np.float32)
+            found.append(Scores(segment, rows, values[rows].astype(np.float64)))
+        return found
+
+    def exactly(self, segment: Segment, row: int) -> float:
+        """Return one score in float64."""
+        return float(segment.vectors[row].astype(np.float64) @ self.vector)
+
+    def explain(self, found: Found) -> Explained:
+        """Take a cosine apart."""
+        code = found.segment.concepts.codes([found.row])
+        parts = code.data.astype(np.float64) * self.weights[code.indices]
+        rest = found.score - float(parts.sum()) - self.shared
+        return Explained(
+            code.indices.astype(np.int64), parts, {"shared": self.shared, "residual": rest}
+        )
+
+
+class ReconstructionRanking:
+    """Cosine of the query's vector with the passages as their codes alone rebuild them.
+
+    With x_hat = codes @ decoder + pre_bias, cos(q, x_hat) = (sum over the passage's concepts of
+    activation * <q, direction>, + <q, pre_bias>) / |x_hat|. The last part is the same thing for
+    all passages but for the length ("shared").
+
+    Parameters
+    ----------
+    index
+        The index.
+    query
+        The query.
+    """
+
+    def __init__(self, index: Index, query: Query) -> None:
+        self.dense = DenseRanking(index, query)
+        self.index = index
+        self.terms = np.arange(len(self.dense.weights))
+
+    def search(self, limit: int, where: Sequence[Condition]) -> list[Found]:
+        """Return the best passages."""
+        return best_of(self.scores(None, where), limit)
+
+    def scores(self, limit: int | None, where: Sequence[Condition]) -> list[Scores]:
+        """Return the scores of all rows with any concept."""
+        found = []
+        for segment in self.index.segments:
+            scaling = self.index.reconstruction_scaling(segment)
+            rows, scores = segment.concepts.search(
+                self.terms,
+                self.dense.weights,
+                limit=segment.entry.passages,
+                allowed=segment.allowed(where),
+                scaling=scaling,
+                threads=self.index.threads,
+            )
+            found.append(Scores(segment, rows, scores + self.dense.shared * scaling[rows]))
+        return found
+
+    def explain(self, found: Found) -> Explained:
+        """Return what each of the passage's concepts added."""
+        scaling = self.index.reconstruction_scaling(found.segment)
+        terms, parts = found.segment.concepts.contributions(
+            found.row, self.terms, self.dense.weights, scaling=scaling
+        )
+        shared = self.dense.shared * float(scaling[found.row])
+        return Explained(terms, parts, {"shared": shared})
