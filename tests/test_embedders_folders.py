@@ -156,9 +156,7 @@ def test_other_weights_are_refused(monkeypatch, folder):
 
 TEXTS = [
     f"{subject} {verb} {what}. {more * length}"
-    for length, subject in enumerate(
-        ["A cat", "The committee", "Mitochondria", "Nobody", "ÉCOLE 猫"]
-    )
+    for length, subject in enumerate(["A cat", "The board", "Mitochondria", "Nobody", "ÉCOLE 猫"])
     for verb in ["eats", "discusses"]
     for what in ["fish", "the budget of 2021", "adenosine triphosphate", "42", "it; then: leaves!"]
     for more in ["And so on for a while, with further words. "]

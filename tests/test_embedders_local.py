@@ -282,6 +282,31 @@ def test_few_texts_are_embedded_here(folder, toy):
     assert team._workers is None
 
 
+# ---------------------------------------------------------------- other kinds of models
+
+
+def test_a_plain_transformer_is_read_with_the_mean_of_its_tokens(folder, toy):
+    plain = open_embedder(str(folder.parent / "base"), ONE)
+    assert plain.name == "base"
+    assert np.abs(plain.embed(TEXTS) - toy.embed(TEXTS)).max() < 1e-6
+
+
+def test_a_static_model_is_embedded_in_its_own_way(folder, tmp_path):
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer
+
+    words = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    module = StaticEmbedding(words, embedding_dim=8)
+    SentenceTransformer(modules=[module], device="cpu").save(str(tmp_path / "static"))
+    static = open_embedder(str(tmp_path / "static"), ONE)
+    assert (static.dim, static.max_tokens) == (8, None)
+    texts = ["a cat", "on a mat"]
+    wanted = theirs(tmp_path / "static", texts)
+    assert cosines(static.embed(texts), wanted) == pytest.approx(np.ones(2), abs=1e-6)
+    assert len(static.token_spans(["a cat"])[0]) == 4
+
+
 # ---------------------------------------------------------------- folders that are damaged
 
 

@@ -108,6 +108,22 @@ def test_a_query_of_all_terms_of_both_signs():
     np.testing.assert_allclose(wanted[1], np.sort(scores)[::-1][:10], rtol=1e-12)
 
 
+@pytest.mark.parametrize("density", [0.0005, 0.01])
+def test_a_query_of_many_terms_over_many_blocks(density):
+    """Long lists are summed up block by block, short ones over several blocks at once."""
+    postings = Postings.of(toy(2, 90_000, 600, density, distinct=2), block=16_384)
+    weights = np.random.default_rng(2).choice([-2.0, -1.0, 1.0], 600)
+    norms = np.random.default_rng(3).random(90_000).astype(np.float32)
+    for options in ({}, {"norms": norms}):
+        wanted = oracle(postings.codes(), np.arange(600), weights, limit=30, **options)
+        saturation = Saturation(norms) if options else None
+        for threads in (1, 2, 6):
+            found = postings.search(
+                np.arange(600), weights, limit=30, saturation=saturation, threads=threads
+            )
+            same(found, wanted)
+
+
 def test_who_shares_a_term_is_found_at_a_score_of_zero_or_below_and_nobody_else():
     codes = np.array([[1, 1, 0], [0, 0, 5], [2, 0, 0], [0, 3, 0], [0, 0, 0], [1, 2, 9]])
     postings = Postings.of(codes)

@@ -99,6 +99,15 @@ def test_a_table_of_something_else_is_refused_and_left_alone(address, admin, com
     assert ("x",) in columns.fetchall()
 
 
+def test_texts_are_compared_in_collation_c_whatever_the_database_has():
+    # The server of these tests knows no other collation, so the statement is looked at.
+    from isthmus.search.stores.postgres_filters import filter_sql
+
+    said = filter_sql([Condition("x", "<", "a")])[0].as_string(None)
+    assert said.count('COLLATE "C"') == 2
+    assert "COLLATE" not in filter_sql([Condition("x", "<", 1)])[0].as_string(None)
+
+
 def test_a_put_is_all_or_nothing(address, admin):
     with filled(address) as store:
         admin.execute("ALTER TABLE codes ADD CHECK (id <> 7)")

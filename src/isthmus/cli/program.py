@@ -24,6 +24,10 @@ __all__ = ["COMMANDS", "program", "run"]
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
         "demo": "Train and compare six autoencoders on digits, offline, in minutes.",
+        "index": "Make texts searchable: passages, vectors, named concepts.",
+        "search": "Search an index, with reasons; turn concepts up and down.",
+        "ask": "Answer a question with checked quotations from an index.",
+        "concepts": "List, show, name, edit and compare concepts.",
         "data": "List, fetch and describe data sets.",
         "models": "List the presets that --model takes, with their settings.",
         "train": "Train a model; metrics, history and figures land in the run's folder.",

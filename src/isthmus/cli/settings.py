@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
-_WITH_DEFAULTS = frozenset({"Training", "Evaluation", "Sparse dictionaries"})
+_WITH_DEFAULTS = frozenset(
+    {"Training", "Evaluation", "Sparse dictionaries", "Passages", "Embedder", "Dictionary", "Index"}
+)
 
 __all__ = ["DeclaredField", "Setting", "declared", "grouped", "registered"]
 

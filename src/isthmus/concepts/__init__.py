@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from isthmus.concepts.passages import Passages
     from isthmus.concepts.relations import Relating
     from isthmus.concepts.replaying import Replayed, replay
+    from isthmus.concepts.report import NameReport
     from isthmus.concepts.stability import ConceptStability, stability_of
     from isthmus.concepts.storing import as_record, load_names
     from isthmus.concepts.table import Concepts, Names
-    from isthmus.concepts.verdicts import NameReport
     from isthmus.concepts.working import Workings
 
 __all__ = [
@@ -134,7 +134,7 @@ _HOMES = {
         "Concepts",
         "Names",
     ),
-    "verdicts": ("NameReport",),
+    "report": ("NameReport",),
 }
 
 

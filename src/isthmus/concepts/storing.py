@@ -24,11 +24,10 @@ from isthmus.concepts.concept import (
     Statistics,
     Word,
 )
+from isthmus.concepts.report import NameReport
 from isthmus.concepts.table import Concepts, Names
-from isthmus.concepts.verdicts import NameReport
 from isthmus.errors import DataError, RunError
 from isthmus.files import read_json, write_json, write_text
-from isthmus.metrics.bootstrap import BootstrapInterval
 
 __all__ = ["FORMAT", "HEAD", "as_record", "load", "load_names", "save"]
 
@@ -193,6 +192,8 @@ def _unpacked(record: dict[str, Any]) -> Concept:
 def _report(record: dict[str, Any] | None) -> NameReport | None:
     if record is None:
         return None
+    from isthmus.metrics.bootstrap import BootstrapInterval
+
     values = dict(record)
     for name in ("precision", "difference"):
         values[name] = None if values[name] is None else BootstrapInterval(**values[name])

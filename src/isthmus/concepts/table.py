@@ -14,7 +14,7 @@ from isthmus.errors import ConfigError
 if TYPE_CHECKING:
     from os import PathLike
 
-    from isthmus.concepts.verdicts import NameReport
+    from isthmus.concepts.report import NameReport
 
 __all__ = ["Concepts", "Names"]
 

@@ -23,7 +23,8 @@ from isthmus.concepts.passages import Passages
 from isthmus.concepts.proposals import Proposal, Wording, proposed_names
 from isthmus.concepts.ranking import Postings, Strong, postings_of
 from isthmus.concepts.reading import Reader
-from isthmus.concepts.verdicts import NameReport, Verdicts, judged, report_of
+from isthmus.concepts.report import NameReport
+from isthmus.concepts.verdicts import Verdicts, judged, report_of
 from isthmus.errors import DataError
 from isthmus.metrics.arrays import as_matrix
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +67,8 @@ class MMVAEPlus:
 class MMVAEPlusJoining(Variational):
     """See :class:`MMVAEPlus`."""
 
+    even: ClassVar[bool] = True
+
     def __init__(self, config: MMVAEPlus, modalities: tuple[Modality, ...]) -> None:
         super().__init__(modalities, config.shared, config.beta)
         self.config = config
@@ -89,7 +91,8 @@ class MMVAEPlusJoining(Variational):
 
     def _deviation(self, name: str) -> Tensor:
         """Return the standard deviations of r_n, (W,)."""
-        return (0.5 * self.auxiliary[f"of {name}"].clamp(SMALLEST, LARGEST)).exp()
+        found: Tensor = (0.5 * self.auxiliary[f"of {name}"].clamp(SMALLEST, LARGEST)).exp()
+        return found
 
     def private_prior(self, name: str, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and standard deviation of r_n, both (W,)."""

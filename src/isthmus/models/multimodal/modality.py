@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from isthmus.configs import by_name, from_json
@@ -43,7 +43,7 @@ class Modality:
     """Shape of one transformed item: (1, 28, 28), (1, 40, 64), (length,) of symbols, (size,)."""
     network: Network | None = None
     """Its two halves; None: the user's own modules, given to the model."""
-    likelihood: Likelihood = Gaussian("optimal")
+    likelihood: Likelihood = field(default_factory=lambda: Gaussian("optimal"))
     """How its output is held against its items."""
     weight: float = 1.0
     """What its likelihood is multiplied with, on top of the balance between modalities."""

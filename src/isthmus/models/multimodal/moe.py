@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from torch import Tensor
 
 from isthmus.models.autoencoder import Terms
 from isthmus.models.multimodal.gaussians import Normal, standard
@@ -63,6 +64,8 @@ class MoE:
 class MoEJoining(Variational):
     """See :class:`MoE`."""
 
+    even: ClassVar[bool] = True
+
     def __init__(self, config: MoE, modalities: tuple[Modality, ...]) -> None:
         super().__init__(modalities, config.shared, config.beta)
         self.config = config
@@ -84,7 +87,8 @@ class MoEJoining(Variational):
         count = rows.there.clamp_min(1)
         masks = [rows.mask[name] for name in experts]
         distortion = torch.zeros(len(rows), device=rows.labels.device)
-        rate, sums = distortion.clone(), {}
+        rate = distortion.clone()
+        sums: dict[str, Tensor] = {}
         for name, q in experts.items():
             there, z = rows.mask[name], q.sample(generator)
             cost, logs = self.likelihoods(channels, rows, z, chosen=there)

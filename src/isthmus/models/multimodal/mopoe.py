@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -74,6 +74,8 @@ class MoPoE:
 
 class MoPoEJoining(Variational):
     """See :class:`MoPoE`."""
+
+    even: ClassVar[bool] = True
 
     def __init__(self, config: MoPoE, modalities: tuple[Modality, ...]) -> None:
         super().__init__(modalities, config.shared, config.beta)

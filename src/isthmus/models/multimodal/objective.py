@@ -46,8 +46,9 @@ class Pass:
 class Objective(Protocol):
     """A frozen description of how modalities are joined, built once they are known."""
 
-    shared: int
-    """Width of the shared code."""
+    @property
+    def shared(self) -> int:
+        """Width of the shared code."""
 
     def width(self, modality: Modality) -> Width:
         """Return how wide the codes of a modality are."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from torch import Tensor
 
 from isthmus.errors import ConfigError
 from isthmus.models.autoencoder import Terms
@@ -69,6 +70,8 @@ class PoE:
 class PoEJoining(Variational):
     """See :class:`PoE`."""
 
+    prior_is_expert: ClassVar[bool] = True
+
     def __init__(self, config: PoE, modalities: tuple[Modality, ...]) -> None:
         super().__init__(modalities, config.shared, config.beta)
         self.config = config
@@ -92,7 +95,8 @@ class PoEJoining(Variational):
             draws = torch.randint(len(between), (self.config.drawn,), generator=generator)
             wanted += [between[int(i)] for i in draws]
         distortion = torch.zeros(len(rows), device=rows.labels.device)
-        rate, logs = distortion.clone(), {}
+        rate = distortion.clone()
+        logs: dict[str, Tensor] = {}
         for subset in wanted:
             mask = {name: rows.mask[name] & (name in subset) for name in names}
             q = self.posterior(experts, mask)

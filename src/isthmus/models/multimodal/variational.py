@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -100,6 +100,11 @@ class Variational(Joining):
     :func:`balanced`, ``rate = beta`` times divergences.
     """
 
+    prior_is_expert: ClassVar[bool] = False
+    """Whether the prior is a factor of the joint posterior."""
+    even: ClassVar[bool] = False
+    """Whether modalities share the joint code evenly, and not by their precision."""
+
     def __init__(self, modalities: tuple[Modality, ...], shared: int, beta: float) -> None:
         super().__init__()
         self.modalities, self.shared, self.beta = modalities, shared, beta
@@ -172,22 +177,30 @@ class Variational(Joining):
         experts = self.experts(heads)
         joint = self.posterior(experts, mask)
         each, weight = {}, {}
-        precisions = torch.stack(
-            [torch.where(mask[n].unsqueeze(1), (-q.log_variance).exp(), q.mean.new_zeros(()))
-             for n, q in experts.items()]
-        )  # fmt: skip
-        # the prior's precision is 1, and counts where it is an expert or nobody else is there
-        shares = (precisions / (1 + precisions.sum(0))).mean(-1)
-        for i, (name, q) in enumerate(experts.items()):
+        shares = self._shares(experts, mask)
+        for name in experts:
             alone = {other: mask[other] & (other == name) for other in experts}
             own = self.posterior(experts, alone).mean
             each[name] = torch.where(mask[name].unsqueeze(1), own, own.new_zeros(()))
-            weight[name] = shares[i]
+            weight[name] = shares[name]
         private = self.privates(heads)
         private = {
             n: torch.where(mask[n].unsqueeze(1), w, w.new_zeros(())) for n, w in private.items()
         }
         return Codes(joint.mean, joint.log_variance, private, each, weight, dict(mask))
+
+    def _shares(self, experts: Mapping[str, Normal], mask: Masks) -> dict[str, Tensor]:
+        """Return each modality's share of the joint code, (B,): of precision, or even."""
+        there = torch.stack([mask[name] for name in experts])
+        if self.even:
+            parts = there.float() / there.sum(0).clamp_min(1)
+        else:
+            zero = next(iter(experts.values())).mean.new_zeros(())
+            precisions = torch.stack([(-q.log_variance).exp() for q in experts.values()])
+            precisions = torch.where(there.unsqueeze(-1), precisions, zero)
+            total = precisions.sum(0) + (1.0 if self.prior_is_expert else 0.0)
+            parts = (precisions / total.clamp_min(1e-12)).mean(-1)
+        return dict(zip(experts, parts, strict=True))
 
     def describe(self) -> list[str]:
         """Return what the objective amounts to."""

@@ -23,6 +23,8 @@ __all__ = ["decoded", "search_blocks"]
 
 Array = NDArray[Any]
 _GROUP = 64
+_MANY, _SHORT = 512, 128
+_WIDE = 65_536
 _UNTOUCHED = np.iinfo(np.int64).min  # the bits of -0.0
 
 
@@ -192,6 +194,18 @@ def _places(
 
 
 @strict
+def _blocks_at_a_time(
+    terms: int, postings: int, pieces: int, block: int
+) -> int:  # pragma: no cover - compiled
+    """Return how many blocks to sum up at once.
+
+    One, so that the sums stay in the nearest cache; several where most terms of a large dictionary
+    are asked for, each with little in a block: going from list to list costs more then.
+    """
+    return _WIDE // block if terms >= _MANY and postings < _SHORT * pieces else 1
+
+
+@strict
 def search_blocks(
     first_block: int,
     last_block: int,
@@ -219,28 +233,28 @@ def search_blocks(
     ``norms``, ``scaling`` and ``allowed`` are empty where they are not asked for. Rows come in no
     order, but where there is room for all of them: then they rise.
     """
-    span = 64  # a power of two, and no more than the rows there are ask for
-    while span < min(block, row_count):
-        span *= 2
-    sums = np.empty(span, np.float64)
+    width = 64  # a power of two, and no more than the rows there are ask for
+    while width < min(block, row_count):
+        width *= 2
+    group = _blocks_at_a_time(terms.size, low.size, piece_block.size, block)
+    sums = np.empty(width * min(group, last_block - first_block), np.float64)
     place = _places(terms, piece_start, piece_block, first_block)
     count = 0
-    for b in range(first_block, last_block):
+    for b in range(first_block, last_block, group):
         sums[:] = -0.0
-        start = b * block
-        touched = False
+        start, stop, touched = b * block, min(b + group, last_block), False
         for k in range(terms.size):
-            term, piece = terms[k], place[k]
-            if piece == piece_start[term + 1] or piece_block[piece] != b:
-                continue
-            begin = term_start[term]
+            term, piece, begin = terms[k], place[k], term_start[terms[k]]
             first = begin + (piece_end[piece - 1] if piece > piece_start[term] else 0)
-            last = begin + piece_end[piece]
-            _add(first, last, weights[k], start, low, words, base, floats, norms, sums)
-            place[k] = piece + 1
-            touched = True
+            while piece < piece_start[term + 1] and piece_block[piece] < stop:
+                last, offset = begin + piece_end[piece], (piece_block[piece] - b) * width
+                part = sums[offset : offset + width]
+                zero = start + offset
+                _add(first, last, weights[k], zero, low, words, base, floats, norms, part)
+                first, piece, touched = last, piece + 1, True
+            place[k] = piece
         if touched:
-            size = min(block, row_count - start)
+            size = min((stop - b) * block, row_count - start)
             rest = (constant, scaling, allowed, count, scores, rows)
             if scores.size >= row_count:
                 count = _take(sums, start, size, *rest)

@@ -13,8 +13,9 @@ from isthmus.search.filters import Condition
 
 if TYPE_CHECKING:
     from isthmus.search.index.segment import Segment
+    from isthmus.search.postings import Postings
 
-__all__ = ["Explained", "Found", "Query", "Ranking", "Scores", "best_of"]
+__all__ = ["Explained", "Found", "Query", "Ranking", "Scores", "best_of", "scored"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -80,6 +81,19 @@ class Ranking(Protocol):
 
     def explain(self, found: Found) -> Explained:
         """Return what a score is made of."""
+
+
+def scored(
+    postings: Postings,
+    terms: Ints,
+    weights: Floats,
+    limit: int | None,
+    options: Mapping[str, Any],
+) -> tuple[Ints, Floats]:
+    """Return the best ``limit`` rows with their scores, or all that share a term in any order."""
+    if limit is None:
+        return postings.scores(terms, weights, **options)
+    return postings.search(terms, weights, limit=limit, **options)
 
 
 def best_of(scores: Sequence[Scores], limit: int) -> list[Found]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from isthmus.search.filters import Condition
 from isthmus.search.postings import BM25, Saturation, idf
-from isthmus.search.ranking.base import Explained, Found, Query, Scores, best_of
+from isthmus.search.ranking.base import Explained, Found, Query, Scores, best_of, scored
 
 if TYPE_CHECKING:
     from isthmus.search.index.index import Index
@@ -79,14 +79,12 @@ class ConceptRanking:
         """Return the best rows of each segment, or all that share a concept with the query."""
         found = []
         for segment in self.index.segments if len(self.terms) else ():
-            rows, scores = segment.concepts.search(
-                self.terms,
-                self.weights,
-                limit=limit or segment.entry.passages,
-                allowed=segment.allowed(where),
-                saturation=self._saturation(segment),
-                threads=self.index.threads,
-            )
+            options = {
+                "allowed": segment.allowed(where),
+                "saturation": self._saturation(segment),
+                "threads": self.index.threads,
+            }
+            rows, scores = scored(segment.concepts, self.terms, self.weights, limit, options)
             found.append(Scores(segment, rows, scores))
         return found
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isthmus.search.filters import Condition
-from isthmus.search.ranking.base import Explained, Found, Query, Scores, best_of
+from isthmus.search.ranking.base import Explained, Found, Query, Scores, best_of, scored
 
 if TYPE_CHECKING:
     from isthmus.search.index.index import Index
@@ -99,22 +99,20 @@ class ReconstructionRanking:
 
     def search(self, limit: int, where: Sequence[Condition]) -> list[Found]:
         """Return the best passages."""
-        return best_of(self.scores(None, where), limit)
+        return best_of(self.scores(limit, where), limit)
 
     def scores(self, limit: int | None, where: Sequence[Condition]) -> list[Scores]:
-        """Return the scores of all rows with any concept."""
+        """Return the best rows of each segment, or all with any concept."""
         found = []
         for segment in self.index.segments:
-            scaling = self.index.reconstruction_scaling(segment)
-            rows, scores = segment.concepts.search(
-                self.terms,
-                self.dense.weights,
-                limit=segment.entry.passages,
-                allowed=segment.allowed(where),
-                scaling=scaling,
-                threads=self.index.threads,
-            )
-            found.append(Scores(segment, rows, scores + self.dense.shared * scaling[rows]))
+            options = {
+                "allowed": segment.allowed(where),
+                "scaling": self.index.reconstruction_scaling(segment),
+                "constant": self.dense.shared,
+                "threads": self.index.threads,
+            }
+            rows, scores = scored(segment.concepts, self.terms, self.dense.weights, limit, options)
+            found.append(Scores(segment, rows, scores))
         return found
 
     def explain(self, found: Found) -> Explained:

@@ -10,7 +10,7 @@ import numpy as np
 
 from isthmus.search.filters import Condition
 from isthmus.search.postings import BM25
-from isthmus.search.ranking.base import Explained, Found, Query, Scores, best_of
+from isthmus.search.ranking.base import Explained, Found, Query, Scores, best_of, scored
 
 if TYPE_CHECKING:
     from isthmus.search.index.index import Index
@@ -59,14 +59,14 @@ class WordRanking:
         for segment, known in zip(self.index.segments, self.terms, strict=True):
             if not known:
                 continue
-            rows, scores = segment.words.search(
-                np.fromiter(known.values(), np.int64, len(known)),
-                [self.weights[word] for word in known],
-                limit=limit or segment.entry.passages,
-                allowed=segment.allowed(where),
-                saturation=self.index.word_saturation(segment, self.bm25),
-                threads=self.index.threads,
-            )
+            terms = np.fromiter(known.values(), np.int64, len(known))
+            weights = np.array([self.weights[word] for word in known])
+            options = {
+                "allowed": segment.allowed(where),
+                "saturation": self.index.word_saturation(segment, self.bm25),
+                "threads": self.index.threads,
+            }
+            rows, scores = scored(segment.words, terms, weights, limit, options)
             found.append(Scores(segment, rows, scores))
         return found
 

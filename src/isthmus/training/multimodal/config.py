@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from isthmus.data.modalities.augment import ImageAugment, SoundAugment
 from isthmus.errors import ConfigError
@@ -30,9 +30,9 @@ class MultimodalTraining(Training):
     """Decay of the running average of the weights that is kept at the end; 0: the last ones."""
     augment: bool = True
     """Change sounds and pictures at random while training."""
-    sound: SoundAugment = SoundAugment()
+    sound: SoundAugment = field(default_factory=SoundAugment)
     """How far sounds are changed."""
-    image: ImageAugment = ImageAugment()
+    image: ImageAugment = field(default_factory=ImageAugment)
     """How far pictures are changed."""
     hide: str = ""
     """A factor, such as speaker, that a critic keeps out of the shared codes."""

@@ -1,0 +1,103 @@
+"""What codes tell: classes from every subset of modalities, speakers that should be hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from isthmus.errors import DataError
+from isthmus.metrics.arrays import Array, as_labels, as_matrix
+from isthmus.metrics.latent import linear_probe
+
+__all__ = ["Clusters", "Leak", "clusters", "leak", "subsets"]
+
+
+def subsets(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return every subset of modalities that isn't empty, small ones first.
+
+    Examples
+    --------
+    >>> subsets(["image", "audio"])
+    [('image',), ('audio',), ('image', 'audio')]
+    """
+    known = tuple(names)
+    return [s for size in range(1, len(known) + 1) for s in combinations(known, size)]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """How well a factor is read from codes by a linear probe."""
+
+    accuracy: float
+    """Share of codes whose factor was found."""
+    chance: float
+    """One over the number of values."""
+    values: int
+    """Values of the factor."""
+    codes: int
+    """Codes it was tested on."""
+
+
+def leak(train_codes: Array, train_factor: Array, codes: Array, factor: Array) -> Leak:
+    """Probe codes for a factor, such as the speaker; unknown values (-1) are left out.
+
+    Parameters
+    ----------
+    train_codes, train_factor
+        (R, Z) and (R,), to train the probe on.
+    codes, factor
+        (Q, Z) and (Q,), to test it on; values that training lacks are left out.
+
+    Raises
+    ------
+    DataError
+        If fewer than two values are known in training, or none of them is to be tested.
+    """
+    known = as_labels(train_factor, len(train_codes), "the training factor")
+    wanted = as_labels(factor, len(codes), "the factor")
+    points, tests = as_matrix(train_codes, "the training codes"), as_matrix(codes, "the codes")
+    values = np.unique(known[known >= 0])
+    kept = np.isin(wanted, values)
+    if len(values) < 2 or not kept.any():
+        raise DataError("a leak needs two values of the factor, and codes to test on")
+    probe = linear_probe(points[known >= 0], known[known >= 0], tests[kept], wanted[kept])
+    return Leak(probe.accuracy, 1 / len(values), len(values), int(kept.sum()))
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """How well k-means finds the classes in codes."""
+
+    accuracy: float
+    """Share of codes in the cluster that is matched with their class, one to one."""
+    information: float
+    """Mutual information of clusters and classes, over the mean of their entropies."""
+
+
+def clusters(codes: Array, labels: Array, *, seed: int = 0) -> Clusters:
+    """Cluster codes into as many clusters as there are classes, and match them.
+
+    Raises
+    ------
+    DataError
+        If there are fewer codes than classes, or fewer than two classes.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import normalized_mutual_info_score
+
+    rows = as_matrix(codes, "the codes")
+    truth = as_labels(labels, len(rows), "the labels")
+    names, classes = np.unique(truth, return_inverse=True)
+    if len(names) < 2 or len(rows) < len(names):
+        raise DataError("clusters need two classes, and a code for each")
+    found = KMeans(len(names), n_init=4, random_state=seed).fit_predict(rows)
+    table = np.zeros((len(names), len(names)))
+    np.add.at(table, (found, classes), 1)
+    return Clusters(
+        float(table[linear_sum_assignment(-table)].sum() / len(rows)),
+        float(normalized_mutual_info_score(classes, found)),
+    )
