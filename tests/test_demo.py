@@ -22,7 +22,7 @@ SHORT = {"epochs": 1, "batch_size": 256}
 def shown(tmp_path_factory):
     """A demonstration of one epoch a model."""
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    return demo(folder, overrides=SHORT)
+    return demo(folder, overrides=SHORT, documents=150, embedder="lexical")
 
 
 def test_it_trains_the_six_models_of_one_size():
@@ -88,13 +88,13 @@ def test_what_it_says_to_type_next_works(shown, tmp_path, monkeypatch):
 
 def test_a_second_demo_replaces_only_what_the_first_wrote(tmp_path):
     folder = tmp_path / "demo"
-    demo(folder, members=FIRST, overrides=SHORT)
+    demo(folder, members=FIRST, overrides=SHORT, documents=0)
     (folder / "runs" / "mine").mkdir()
     (folder / "runs" / "mine" / "notes.txt").write_text("mine")
     (folder / "notes.txt").write_text("mine")
     old = folder / "runs" / "dense" / "figures" / "old.png"
     old.write_bytes(b"old")
-    again = demo(folder, members=FIRST, overrides=SHORT)
+    again = demo(folder, members=FIRST, overrides=SHORT, documents=0)
     assert not old.exists()
     assert again.report.is_file()
     assert (folder / "notes.txt").read_text() == "mine"
@@ -180,7 +180,7 @@ def test_threads_are_given_back(tmp_path):
     torch.set_num_threads(2)
     try:
         with pytest.raises(KeyboardInterrupt):
-            demo(tmp_path / "demo", watched=stopped)
+            demo(tmp_path / "demo", watched=stopped, documents=0)
         assert during == [1]
         assert torch.get_num_threads() == 2
     finally:

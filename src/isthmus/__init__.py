@@ -9,11 +9,18 @@ Examples
 >>> run = im.train(im.Autoencoder(digits.shape, bottleneck=im.Plain(latent=8)), digits, epochs=1)
 >>> run.model.encode(digits["test"].all()).shape[1]
 8
+
+Texts in, named concepts and explained hits out::
+
+    index = im.index("notes/", "notes.index")
+    for hit in index.search("how to bake bread", more=["cooking"]).hits:
+        print(hit.score, hit.text, hit.concepts)
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from isthmus._version import __version__
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
         TopK,
     )
     from isthmus.data import Dataset, Preprocessing, Samples, load
+    from isthmus.data.corpora import open_corpus as corpus
     from isthmus.errors import IsthmusError
     from isthmus.kernels.pursuit import Pursuit
     from isthmus.likelihoods import MSE, Bernoulli, Categorical, Cosine, Laplace
@@ -45,7 +53,6 @@ if TYPE_CHECKING:
     from isthmus.models.dictionary.presets import DICTIONARY_PRESETS
     from isthmus.networks import MLP, Conv, Linear
     from isthmus.runs import Evaluation, Run, evaluate, train
-    from isthmus.runs import open_run as open
     from isthmus.runs.compare import Comparison, compare
     from isthmus.runs.dictionary import (
         DictionaryEvaluation,
@@ -54,6 +61,8 @@ if TYPE_CHECKING:
         train_members,
     )
     from isthmus.runs.sweep import Sweep, sweep
+    from isthmus.search.face import index
+    from isthmus.search.index.index import Index
     from isthmus.training import History, Training
     from isthmus.training.dictionary import DictionaryTraining
 
@@ -91,12 +100,14 @@ _HOMES = {
         "train_members",
     ),
     "isthmus.runs.sweep": ("Sweep", "sweep"),
+    "isthmus.search.face": ("index",),
+    "isthmus.search.index.index": ("Index",),
     "isthmus.training": ("History", "Training"),
     "isthmus.training.dictionary": ("DictionaryTraining",),
 }
 _RENAMED = {
     "GaussianLikelihood": ("isthmus.likelihoods", "Gaussian"),
-    "open": ("isthmus.runs", "open_run"),
+    "corpus": ("isthmus.data.corpora", "open_corpus"),
 }
 
 __all__ = [
@@ -126,6 +137,7 @@ __all__ = [
     "Gaussian",
     "GaussianLikelihood",
     "History",
+    "Index",
     "IsthmusError",
     "JumpReLU",
     "KLSparse",
@@ -145,7 +157,9 @@ __all__ = [
     "Training",
     "__version__",
     "compare",
+    "corpus",
     "evaluate",
+    "index",
     "load",
     "open",
     "preset",
@@ -154,6 +168,34 @@ __all__ = [
     "train",
     "train_members",
 ]
+
+
+def open(folder: str | PathLike[str], **options: Any) -> Run | DictionaryRun | Index:
+    """Open the folder of a run or of an index.
+
+    Parameters
+    ----------
+    folder
+        What ``isthmus train`` or ``isthmus index`` made.
+    **options
+        Those of `isthmus.runs.open_run`, or of `isthmus.Index`.
+
+    Raises
+    ------
+    RunError
+        If it is neither, or damaged.
+    """
+    from pathlib import Path
+
+    from isthmus.search.index.manifest import HEAD
+
+    if (Path(folder) / HEAD).is_file():
+        from isthmus.search.index.index import Index
+
+        return Index(folder, **options)
+    from isthmus.runs import open_run
+
+    return open_run(folder, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""`isthmus demo`: six autoencoders on digits, offline."""
+"""`isthmus demo`: six autoencoders on digits, then texts, concepts and search; offline."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from isthmus.cli.screen import Screen, number, percent
 
 if TYPE_CHECKING:
     from isthmus.demo import Demo
+    from isthmus.demo.texts import TextDemo
     from isthmus.training import Watch
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
@@ -27,7 +28,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
         "isthmus demo --out /tmp/demo",
         "Train dense, convolutional, sparse and variational autoencoders on the digits that come "
         "with scikit-learn, compare them with PCA, and write the runs, the figures and one "
-        "report to look at. It needs no network, and a minute or two. An earlier demo in the "
+        "report to look at. Then index the documentation of the installed Python packages and "
+        "show named concepts, a search with reasons, the same search steered, and an answer made "
+        "of quotations. It needs no network, and some three minutes. An earlier demo in the "
         "folder is made anew; a folder that holds anything else is left alone.",
     )
 )
@@ -35,13 +38,25 @@ def demo(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where it all goes.")
     ] = Path("demo"),
+    documents: Annotated[
+        int | None,
+        typer.Option(
+            "--documents",
+            min=0,
+            metavar="INT",
+            help="Documents of the second part; 0 leaves it out.  [default: 1500]",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train and compare six autoencoders on digits."""
+    """Train and compare six autoencoders on digits, then index and search texts."""
     from isthmus.cli.progress import watching
+    from isthmus.cli.stages import staging
     from isthmus.demo import demo as shown
+    from isthmus.demo.texts import DOCUMENTS
 
     screen = Screen(as_json=as_json, quiet=quiet)
     screen.say("Training six autoencoders on digits (1,797 images of 8 x 8), offline.")
@@ -51,8 +66,10 @@ def demo(
         with watching(screen, name, few=True) as watch:
             yield watch
 
+    wanted = DOCUMENTS if documents is None else documents
     try:
-        found = shown(out, watched=watched)
+        with staging(screen) as tell:
+            found = shown(out, watched=watched, documents=wanted, stage=tell)
     except KeyboardInterrupt as stop:
         raise Interrupted(
             f"the demo was stopped; what was trained so far is in {out}",
@@ -62,6 +79,56 @@ def demo(
         screen.json(found.as_json())
         return
     _show(found, screen)
+    if found.texts is not None:
+        _show_texts(found.texts, screen)
+
+
+def _show_texts(found: TextDemo, screen: Screen) -> None:
+    """Write what the second part made."""
+    from isthmus.cli.hits import show_results
+    from isthmus.cli.plain_text import line_of
+    from isthmus.demo.texts import QUERY
+    from isthmus.search.index.index import Index
+
+    named, scored, precision, shuffled = found.named
+    screen.line()
+    screen.line("Texts: the documentation of the installed packages", style="bold")
+    screen.words(
+        [
+            ("indexed", f"{found.documents:,} documents, {found.passages:,} passages"),
+            ("embedder", found.embedder),
+            (
+                "concepts",
+                f"{named} of {scored} could be named. On passages that the names were not made "
+                f"from, their average precision is {precision:.2f}, that of shuffled names "
+                f"{shuffled:.3f}. Ten of them:",
+            ),
+        ]
+    )
+    screen.table(
+        ("concept", "passages", "precision", "its words"),
+        [
+            (
+                line_of(f"#{c.id} {c.name}", 60),
+                number(c.statistics.passages),
+                f"{c.score.precision:.2f}" if c.score is not None else "–",
+                line_of(", ".join(word.text for word in c.words[:5]), 60),
+            )
+            for c in found.concepts
+        ],
+    )
+    with Index(found.index) as index:
+        for title, results in (
+            (f'isthmus search {found.index} "{QUERY}"', found.plain),
+            (f'isthmus search {found.index} "{QUERY}" --less "{found.less}"', found.steered),
+        ):
+            screen.line()
+            screen.line(f"$ {title}", style="bold")
+            show_results(screen, index, results)
+    screen.line()
+    screen.line(f'$ isthmus ask {found.index} "{found.answer.question}"', style="bold")
+    for line in found.answer.show().splitlines():
+        screen.line(line)
 
 
 def _show(found: Demo, screen: Screen) -> None:

@@ -59,7 +59,8 @@ def chosen_embedder(
     else:
         named = None if name is None else vectors_called(name)
         found = open_embedder(str(named) if named is not None else name or "minilm", options)
-    if cache is not None:
+    # the lexical one learns from the corpus as it is made, and is as quick as any cache
+    if cache is not None and found.config().get("kind") != "lexical":
         found = cached(found, cache, notify=notify)
     return Chosen(found, index is None)
 

@@ -1,4 +1,4 @@
-"""`isthmus evaluate`: the numbers of a run."""
+"""`isthmus evaluate`: the numbers of a run or of an index."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from isthmus.runs.dictionary import DictionaryRun
 
 _PANEL = "Sparse dictionaries"
+_INDEX = "Indexes"
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -32,12 +33,14 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 @app.command(
     help=help_text(
         "isthmus evaluate runs/mnist-conv",
-        "isthmus evaluate runs/mnist-vae --data other.npy --nll-samples 1000",
+        "isthmus evaluate scifact.index --judgements scifact",
         "Measure a trained model again, on the splits of its own data or, with --data, on all of "
         "other data as one split, beside PCA of the same size fitted on its training split. The "
         "run's folder is not changed. A checkpoint of SAELens, sparsify, latent-sae, "
         "dictionary_learning, sentence-transformers or OpenAI's sparse autoencoders is measured "
-        "as our own dictionaries are: isthmus evaluate THEIRS --data vectors.npy.",
+        "as our own dictionaries are: isthmus evaluate THEIRS --data vectors.npy. An index is held "
+        "against judged queries: nDCG@10, recall@100 and MRR@10 by concepts, reconstructions, "
+        "dense vectors, words and all together.",
     )
 )
 @taking(
@@ -45,7 +48,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
     *evaluation_options("nll_samples", "nll_rows", "refined_rows"),
 )
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run or an index.")],
     data: Annotated[
         str | None,
         typer.Option(
@@ -76,12 +79,44 @@ def evaluate(
             rich_help_panel=_PANEL,
         ),
     ] = False,
+    judgements: Annotated[
+        str | None,
+        typer.Option(
+            "--judgements",
+            metavar="FOLDER",
+            help="For an index: a folder with queries.jsonl and qrels/, or a named set. Default: "
+            "where the texts came from.",
+            show_default=False,
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="NAME",
+            help="For an index: which judgements. Default: test.",
+            show_default=False,
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads",
+            metavar="INT",
+            help="For an index: threads of a search. Default 1.",
+            show_default=False,
+            rich_help_panel=_INDEX,
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
     **given: Any,
 ) -> None:
-    """Measure a trained model."""
+    """Measure a trained model, or an index."""
+    from isthmus.cli.evaluate_index import evaluate_index, is_index
     from isthmus.cli.foreign_checkpoints import is_foreign, score
     from isthmus.cli.numbers import show_metrics
     from isthmus.cli.samples import loaded_for
@@ -89,6 +124,22 @@ def evaluate(
     from isthmus.runs import Run, open_run
 
     screen = Screen(as_json=as_json, quiet=quiet)
+    if is_index(run):
+        if data is not None or k is not None or train_data is not None or allow_pt or given:
+            raise ConfigError(
+                "an index is measured on judged queries, not on vectors",
+                where=str(run),
+                fix="give --judgements, --split and --threads only",
+            )
+        evaluate_index(run, judgements, split or "test", threads or 1, screen)
+        return
+    if judgements is not None or split is not None or threads is not None:
+        raise ConfigError(
+            "--judgements, --split and --threads are for an index",
+            where=str(run),
+            why="this is none" if run.exists() else "there is no such folder",
+            fix="name the folder that `isthmus index` made, or leave them out",
+        )
     if is_foreign(run):
         if k is not None:
             raise ConfigError("--k is for dictionaries of isthmus", fix="leave it out")

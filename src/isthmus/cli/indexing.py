@@ -258,11 +258,10 @@ def built(screen: Screen, request: Request) -> None:
     show_outcome(screen, Outcome.of(done, corpus, fitted))
 
 
-_KEPT = frozenset({"size", "overlap", "titled", "language", "stem"})
-
-
 def _check_kept(request: Request, folder: Path) -> None:
     """Refuse settings that an index which is there would ignore."""
+    from isthmus.search.index.manifest import read_manifest
+
     if not _is_index(folder):
         if request.retrain:
             raise ConfigError(
@@ -271,15 +270,17 @@ def _check_kept(request: Request, folder: Path) -> None:
                 fix="leave --retrain out: a new index gets a new dictionary",
             )
         return
-    ignored = sorted(request.typed & _KEPT)
-    if ignored:
-        flags = ", ".join(f"--{'no-' if n in ('titled', 'stem') else ''}{n}" for n in ignored)
-        raise ConfigError(
-            f"{flags} can't be changed for an index that is there",
-            where=str(folder),
-            why="its passages and words were made with other settings or the same ones",
-            fix="leave it out, or make a new index with --out",
-        )
+    manifest, config = read_manifest(folder), request.config
+    kept = {**manifest.cutting.get("config", {}), **manifest.words}
+    asked = {**vars(config.cutting), "language": config.language, "stem": config.stem}
+    for name in sorted(request.typed & set(asked)):
+        if asked[name] != kept.get(name):
+            raise ConfigError(
+                f"{name} can't be changed for an index that is there",
+                where=str(folder),
+                why=f"it was made with {name}={kept.get(name)}",
+                fix="leave the option out, or make a new index with --out",
+            )
 
 
 def _fitted(request: Request, done: Built, tell: Tell) -> tuple[HybridFit | None, str, float]:

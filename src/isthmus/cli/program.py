@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "data": "List, fetch and describe data sets.",
         "models": "List the presets that --model takes, with their settings.",
         "train": "Train a model; metrics, history and figures land in the run's folder.",
-        "evaluate": "Measure a trained model, on its own data or on others.",
+        "evaluate": "Measure a trained model, or an index on judged queries.",
         "compare": "Put several runs into one table and one figure.",
         "sweep": "Train a grid of settings and seeds; table and trade-off figure.",
         "encode": "Write the codes of data into a file.",

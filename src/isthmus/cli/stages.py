@@ -36,22 +36,37 @@ class Stages:
     Parameters
     ----------
     show
-        Shows a stage: what, what is done, in all (0: not known), the line for it, whether it
-        has just begun.
+        Shows a stage that is under way: its line, what is done, in all (0: not known).
+    over
+        Shows the line of a stage that has ended; None: nobody wants to know.
     """
 
-    def __init__(self, show: Callable[[str, int, int, str, bool], None]) -> None:
-        self._show = show
+    def __init__(
+        self, show: Callable[[str, int, int], None], over: Callable[[str], None] | None = None
+    ) -> None:
+        self._show, self._over = show, over
         self._what, self._began, self._first = "", 0.0, 0
+        self._done, self._total = 0, 0
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Take note of a stage's progress."""
-        new = what != self._what
-        if new:
+        if what != self._what:
+            self.close()
             self._what, self._began, self._first = what, time.monotonic(), done
-        self._show(what, done, total, self._line(what, done, total), new)
+        self._done, self._total = done, total
+        self._show(self._line(), done, total)
 
-    def _line(self, what: str, done: int, total: int) -> str:
+    def close(self) -> None:
+        """End the stage that is under way."""
+        if self._what and self._over is not None:
+            # a stage is told of its batches as they begin: at its end all of them are done
+            self._done = max(self._done, self._total)
+            taken = f"{time.monotonic() - self._began:.1f} s"
+            self._over("  ".join([self._line(), taken]))
+        self._what = ""
+
+    def _line(self) -> str:
+        what, done, total = self._what, self._done, self._total
         if not done and not total:
             return what
         unit = _UNITS.get(what, "")
@@ -88,19 +103,21 @@ def staging(screen: Screen) -> Iterator[Tell]:
 @contextlib.contextmanager
 def _lines(screen: Screen) -> Iterator[Tell]:
     """Say a line when a stage is over, and now and then in between."""
-    last, said = "", time.monotonic()
+    said = time.monotonic()
 
-    def show(what: str, done: int, total: int, line: str, new: bool) -> None:
-        nonlocal last, said
-        now = time.monotonic()
-        if last and (new or now - said > _EVERY):
-            screen.say(last if new else line)
-            said = now
-        last = line
+    def show(line: str, done: int, total: int) -> None:
+        nonlocal said
+        if time.monotonic() - said > _EVERY:
+            over(line)
 
-    yield Stages(show)
-    if last:
-        screen.say(last)
+    def over(line: str) -> None:
+        nonlocal said
+        screen.say(line)
+        said = time.monotonic()
+
+    stages = Stages(show, over)
+    yield stages
+    stages.close()
 
 
 @contextlib.contextmanager
@@ -112,7 +129,7 @@ def _bar(screen: Screen) -> Iterator[Tell]:
     with Bars(*columns, console=screen.err, transient=True, expand=True) as bars:
         task = bars.add_task("starting", total=None)
 
-        def show(what: str, done: int, total: int, line: str, new: bool) -> None:
+        def show(line: str, done: int, total: int) -> None:
             bars.update(task, description=line, completed=done, total=total or None)
 
         yield Stages(show)

@@ -10,19 +10,20 @@ from isthmus.demo.members import MEMBERS
 from isthmus.errors import RunError
 from isthmus.files import read_json, write_json
 
-__all__ = ["COMPARISON", "MARKER", "REPORT", "prepared"]
+__all__ = ["COMPARISON", "INDEX", "MARKER", "REPORT", "prepared"]
 
 MARKER = "isthmus-demo.json"
 """The file by which the demonstration knows its own folder."""
 REPORT = "report.html"
 COMPARISON = "comparison"
+INDEX = "docstrings.index"
 _KIND = "isthmus demo"
 
 
 def prepared(folder: Path) -> Path:
     """Make the folder, or clear what an earlier demonstration wrote into it.
 
-    Only the demonstration's own runs, comparison and report are removed, and only from a
+    Only the demonstration's own runs, comparison, index and report are removed, and only from a
     folder that it has marked; whatever else lies there stays.
 
     Raises
@@ -65,6 +66,7 @@ def _clear(folder: Path) -> None:
     for name in (member.name for member in MEMBERS):
         _remove(folder / "runs" / name)
     _remove(folder / COMPARISON)
+    _remove(folder / INDEX)
     (folder / REPORT).unlink(missing_ok=True)
 
 

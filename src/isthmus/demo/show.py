@@ -1,4 +1,4 @@
-"""Train, measure, compare and report: what `isthmus demo` does."""
+"""Train, measure, compare and report; index, search and ask: what `isthmus demo` does."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from isthmus.demo.members import BUDGET, DATA, MEMBERS, Member
 from isthmus.demo.place import COMPARISON, REPORT, prepared
 from isthmus.demo.report import page
+from isthmus.demo.texts import DOCUMENTS, Stage, TextDemo, text_demo
 from isthmus.files import write_text
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class Demo:
     """Folders of the runs."""
     seconds: float
     """Time that it all took."""
+    texts: TextDemo | None = None
+    """The second part; None: it was not asked for."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as JSON values."""
@@ -51,6 +54,7 @@ class Demo:
             "models": [dict(row) for row in self.rows],
             "runs": [str(run) for run in self.runs],
             "seconds": self.seconds,
+            "texts": None if self.texts is None else self.texts.as_json(),
         }
 
 
@@ -60,8 +64,15 @@ def demo(
     watched: Watched | None = None,
     members: Sequence[Member] = MEMBERS,
     overrides: Mapping[str, Any] | None = None,
+    documents: int = DOCUMENTS,
+    embedder: str = "",
+    stage: Stage | None = None,
 ) -> Demo:
-    """Train six autoencoders on ``digits``, compare them with PCA, and write a report.
+    """Train six autoencoders on ``digits``, then index texts and use the index.
+
+    The models are compared with PCA and with each other, in a report; of the texts, the
+    documentation of the installed packages, it shows named concepts, a search, the same search
+    steered, and an answer.
 
     Parameters
     ----------
@@ -71,6 +82,10 @@ def demo(
         Given a model's name, returns a context manager that yields what is told of its training.
     members, overrides
         Which models, and settings for all of them; meant for tests.
+    documents
+        Documents of the second part; 0 leaves it out.
+    embedder, stage
+        As for `isthmus.demo.texts.text_demo`.
 
     Raises
     ------
@@ -95,7 +110,10 @@ def demo(
         rows = tuple(row | {"times_pca": row["mse"] / first} for row in rows)
         write_text(folder / REPORT, page(members, runs, rows, folder, dataset))
     places = tuple(run.folder for run in runs if run.folder is not None)
-    return Demo(folder, folder / REPORT, rows, places, time.monotonic() - start)
+    texts = None
+    if documents:
+        texts = text_demo(folder, documents=documents, embedder=embedder, stage=stage)
+    return Demo(folder, folder / REPORT, rows, places, time.monotonic() - start, texts)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from isthmus.errors import DataError
 from isthmus.figures.picture import Picture
 from isthmus.figures.table import Table
 
-__all__ = ["ReportPicture", "ReportTable", "Section", "html_report"]
+__all__ = ["ReportPicture", "ReportSound", "ReportTable", "Section", "html_report"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MOST_CELLS = 2000
@@ -53,8 +53,18 @@ class ReportPicture:
 
 
 @dataclass(frozen=True)
+class ReportSound:
+    """A sound as the bytes of a WAV file, to be played on the page."""
+
+    wav: bytes
+    """A whole WAV file."""
+    caption: str
+    """What is heard."""
+
+
+@dataclass(frozen=True)
 class Section:
-    """A part of the page: words, then tables, then pictures."""
+    """A part of the page: words, then tables, then pictures, then sounds."""
 
     heading: str
     """What stands above it and in the contents."""
@@ -64,12 +74,14 @@ class Section:
     """Tables, in order."""
     pictures: Sequence[ReportPicture | Picture] = ()
     """Pictures, in order."""
+    sounds: Sequence[ReportSound] = ()
+    """Sounds, in order."""
 
 
 def html_report(title: str, sections: Sequence[Section], *, language: str = "en") -> str:
     """Write a whole HTML page as a string.
 
-    All text is escaped; images are ``data:`` URIs; there is no script and no address of
+    All text is escaped; images and sounds are ``data:`` URIs; there is no script and no address of
     anything else, and the page's own policy forbids the browser to load any. It follows the
     reader's choice of dark or light.
 
@@ -90,11 +102,11 @@ def html_report(title: str, sections: Sequence[Section], *, language: str = "en"
     Raises
     ------
     DataError
-        If a picture isn't a PNG.
+        If a picture isn't a PNG, or a sound isn't a WAV file.
     """
     digest = base64.b64encode(hashlib.sha256(_CSS.encode()).digest()).decode()
     policy = (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        f"default-src 'none'; img-src data:; {_heard(sections)}style-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'none'"
     )
     parts = [
@@ -148,7 +160,26 @@ def _section(index: int, section: Section) -> list[str]:
     for picture in section.pictures:
         shown = ReportPicture.of(picture) if isinstance(picture, Picture) else picture
         lines += _picture(shown)
+    if section.sounds:
+        sounds = [line for sound in section.sounds for line in _sound(sound)]
+        lines += ['<ul class="sounds">', *sounds, "</ul>"]
     return [*lines, "</section>"]
+
+
+def _heard(sections: Sequence[Section]) -> str:
+    """Return what the page's policy says of sounds: nothing where there are none."""
+    return "media-src data:; " if any(section.sounds for section in sections) else ""
+
+
+def _sound(sound: ReportSound) -> list[str]:
+    if sound.wav[:4] != b"RIFF" or sound.wav[8:12] != b"WAVE":
+        raise DataError("a sound of the report isn't a WAV file", why=f"{len(sound.wav)} bytes")
+    data = base64.b64encode(sound.wav).decode()
+    said = _text(sound.caption)
+    return [
+        f'<li><audio controls preload="metadata" aria-label="{said}" '
+        f'src="data:audio/wav;base64,{data}"></audio> {said}</li>'
+    ]
 
 
 def _table(table: Table, caption: str) -> list[str]:
@@ -253,5 +284,8 @@ figure { margin: 1.5rem 0; }
 img { max-width: 100%; height: auto; background: #ffffff; border-radius: 4px; padding: 6px; }
 figcaption { color: var(--quiet); max-width: 46rem; }
 summary { cursor: pointer; color: var(--link); padding: .4rem 0; }
+.sounds { list-style: none; padding: 0; display: grid; gap: .5rem;
+  grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); }
+audio { vertical-align: middle; height: 2.2rem; width: 12rem; }
 @media print { nav, details { display: none; } }
 """

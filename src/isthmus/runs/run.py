@@ -28,6 +28,7 @@ from isthmus.training import History, Training
 if TYPE_CHECKING:
     from isthmus.runs.dictionary import DictionaryRun
     from isthmus.runs.drawing import RunFigures
+    from isthmus.runs.multimodal import MultimodalRun
 
 __all__ = ["DataOrigin", "Run", "kind_of", "open_run"]
 
@@ -247,19 +248,22 @@ def open_run(
     *,
     encoder: nn.Module | None = None,
     decoder: nn.Module | None = None,
+    halves: Mapping[str, tuple[nn.Module, nn.Module]] | None = None,
     device: str | torch.device = "cpu",
-) -> Run | DictionaryRun:
+) -> Run | DictionaryRun | MultimodalRun:
     """Open a run's folder; public as ``isthmus.open``.
 
     Returns
     -------
-    Run or DictionaryRun
+    Run, DictionaryRun or MultimodalRun
         By the kind of model that the folder holds.
 
     Parameters
     ----------
     encoder, decoder
         The user's own halves, where the model was built with such.
+    halves
+        The same by modality, where the run has several.
 
     Raises
     ------
@@ -286,6 +290,10 @@ def open_run(
         from isthmus.runs.dictionary.run import open_dictionary_run
 
         return open_dictionary_run(place, config, device=str(device))
+    if kind_of(config) == "MultimodalAutoencoder":
+        from isthmus.runs.multimodal.run import open_multimodal_run
+
+        return open_multimodal_run(place, config, halves=halves, device=str(device))
     model = storage.load(place, encoder=encoder, decoder=decoder, device=device)
     training, origin, preset = _settings(config, place)
     metrics = read_json(place / "metrics.json") if (place / "metrics.json").exists() else {}

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from isthmus.errors import ConfigError
 
-__all__ = ["Moved", "Steering", "steered"]
+__all__ = ["Moved", "Steering", "steered", "without_directions"]
 
 _STEP = 1.0
 
@@ -111,3 +111,25 @@ def steered(
     kept = sorted((concept, value) for concept, value in code.items() if value != 0)
     ids = np.array([concept for concept, _ in kept], np.int64)
     return ids, np.array([value for _, value in kept], np.float64), tuple(moved)
+
+
+def without_directions(
+    vector: NDArray[np.float64], directions_SD: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return what is left of a query's vector (D,) beside the removed concepts' directions (S, D).
+
+    The nearest vector that is at right angles to all of them: none adds to a product with it.
+
+    Examples
+    --------
+    >>> without_directions(np.array([3.0, 4.0]), np.array([[0.0, 2.0]])).round(9).tolist()
+    [3.0, 0.0]
+    """
+    if not len(directions_SD):
+        return vector
+    parts, sizes, _ = np.linalg.svd(directions_SD.T, full_matrices=False)
+    basis = parts[:, sizes > 1e-9 * sizes.max(initial=0.0)]
+    left = vector - basis @ (basis.T @ vector)
+    left = left - basis @ (basis.T @ left)  # once more, for what rounding left
+    gone = np.linalg.norm(left) <= 1e-9 * np.linalg.norm(vector)
+    return np.zeros_like(left) if gone else left

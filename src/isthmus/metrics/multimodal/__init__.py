@@ -18,7 +18,15 @@ from isthmus.metrics.multimodal.diversity import (
 from isthmus.metrics.multimodal.expected_ranks import chance_map, chance_rank
 from isthmus.metrics.multimodal.geometry import Geometry, geometry, uniformity
 from isthmus.metrics.multimodal.linear import Canonical, Principal, canonical, principal, ridge
-from isthmus.metrics.multimodal.probes import Clusters, Leak, clusters, leak, subsets
+from isthmus.metrics.multimodal.probes import (
+    Clusters,
+    Leak,
+    Probe,
+    clusters,
+    leak,
+    probe,
+    subsets,
+)
 from isthmus.metrics.multimodal.retrieval import (
     CrossRetrieval,
     cosines,
@@ -38,6 +46,7 @@ __all__ = [
     "JointCoherence",
     "Leak",
     "Principal",
+    "Probe",
     "calibration_error",
     "canonical",
     "chance_map",
@@ -55,6 +64,7 @@ __all__ = [
     "leak",
     "over_seeds",
     "principal",
+    "probe",
     "ridge",
     "scored_retrieval",
     "spread_per_condition",

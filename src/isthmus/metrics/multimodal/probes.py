@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.errors import DataError
-from isthmus.metrics.arrays import Array, as_labels, as_matrix
-from isthmus.metrics.latent import linear_probe
+from isthmus.metrics.arrays import Array, Floats, as_labels, as_matrix
 
-__all__ = ["Clusters", "Leak", "clusters", "leak", "subsets"]
+__all__ = ["Clusters", "Leak", "Probe", "clusters", "leak", "probe", "subsets"]
 
 
 def subsets(names: Iterable[str]) -> list[tuple[str, ...]]:
@@ -25,6 +25,63 @@ def subsets(names: Iterable[str]) -> list[tuple[str, ...]]:
     """
     known = tuple(names)
     return [s for size in range(1, len(known) + 1) for s in combinations(known, size)]
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """A trained linear probe, to be tested on several sets of codes."""
+
+    shift: Floats
+    """Mean of the training codes (Z,)."""
+    scale: Floats
+    """Their standard deviation (Z,)."""
+    weights: Floats
+    """(classes, Z)."""
+    offset: Floats
+    """(classes,)."""
+    classes: NDArray[np.int64]
+    """Class of each row of weights."""
+
+    def __call__(self, codes: Array) -> NDArray[np.int64]:
+        """Return the class of each code (n, Z)."""
+        rows = (as_matrix(codes, "the codes") - self.shift) / self.scale
+        return np.asarray(self.classes[(rows @ self.weights.T + self.offset).argmax(axis=1)])
+
+    def accuracy(self, codes: Array, labels: Array) -> float:
+        """Return the share of codes whose class is found."""
+        wanted = as_labels(labels, len(codes), "the labels")
+        return float((self(codes) == wanted).mean())
+
+
+def probe(codes: Array, labels: Array, *, iterations: int = 200) -> Probe:
+    """Train multinomial logistic regression (L-BFGS, C = 1) on standardised codes.
+
+    The same as :func:`~isthmus.metrics.latent.linear_probe`, kept for several tests.
+
+    Raises
+    ------
+    DataError
+        If there are fewer than two classes.
+    """
+    import warnings
+
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    rows = as_matrix(codes, "the training codes")
+    known = as_labels(labels, len(rows), "the training labels")
+    if np.unique(known).size < 2:
+        raise DataError("a probe needs two labels to tell apart")
+    shift, scale = rows.mean(axis=0), rows.std(axis=0)
+    scale[scale == 0] = 1.0
+    with warnings.catch_warnings():
+        # the accuracy of a probe that has not settled yet is a lower bound, and said to be one
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = LogisticRegression(max_iter=iterations).fit((rows - shift) / scale, known)
+    weights, offset = found.coef_, found.intercept_
+    if len(found.classes_) == 2:  # scikit-learn keeps one row for two classes
+        weights, offset = np.vstack([-weights, weights]) / 2, np.concatenate([-offset, offset]) / 2
+    return Probe(shift, scale, weights, offset, found.classes_.astype(np.int64))
 
 
 @dataclass(frozen=True)
@@ -63,8 +120,9 @@ def leak(train_codes: Array, train_factor: Array, codes: Array, factor: Array) -
     kept = np.isin(wanted, values)
     if len(values) < 2 or not kept.any():
         raise DataError("a leak needs two values of the factor, and codes to test on")
-    probe = linear_probe(points[known >= 0], known[known >= 0], tests[kept], wanted[kept])
-    return Leak(probe.accuracy, 1 / len(values), len(values), int(kept.sum()))
+    trained = probe(points[known >= 0], known[known >= 0])
+    right = trained.accuracy(tests[kept], wanted[kept])
+    return Leak(right, 1 / len(values), len(values), int(kept.sum()))
 
 
 @dataclass(frozen=True)

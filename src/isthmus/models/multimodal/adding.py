@@ -51,11 +51,9 @@ def add_modality(
     state = model.state_dict()
     missing, unexpected = wider.load_state_dict(state, strict=False)
     own = f"of {modality.name}"
-    if unexpected or any(own not in name for name in missing):
+    if unexpected or any(own not in name.split(".") for name in missing):
         raise ConfigError(f"the model's weights don't fit one with {modality.name!r} added")
-    wider.frozen = frozenset(model.modalities)
-    for name, parameter in wider.named_parameters():
-        parameter.requires_grad_(own in name)
+    wider.freeze(model.modalities)
     return wider.to(model.device)
 
 

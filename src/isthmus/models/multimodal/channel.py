@@ -44,17 +44,15 @@ class Channel(nn.Module):
     ) -> None:
         super().__init__()
         self.modality, self.sizes = modality, sizes
-        if (halves is None) == (modality.network is None):
-            raise ConfigError(
-                f"the modality {modality.name!r} needs either a network or halves of its own"
-            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed((seed * 1_000_003 + zlib.crc32(modality.name.encode())) % (1 << 63))
             self.readout = modality.likelihood.build(modality.shape)
-            if modality.network is not None:
-                halves = modality.network.build(sizes)
-        assert halves is not None
-        self.encoder, self.decoder = halves
+            built = halves if modality.network is None else modality.network.build(sizes)
+        if built is None or (halves is not None and modality.network is not None):
+            raise ConfigError(
+                f"the modality {modality.name!r} needs either a network or halves of its own"
+            )
+        self.encoder, self.decoder = built
         if modality.network is None:
             self._check()
 

@@ -82,12 +82,9 @@ class MMVAEPlusJoining(Variational):
         first = next(iter(experts.values()))
         return mixture_moments(list(experts.values()), masks, standard(first.mean))
 
-    def _private(self, heads: Mapping[str, Tensor]) -> dict[str, Normal]:
+    def privates(self, heads: Mapping[str, Tensor]) -> dict[str, Normal]:
+        """Return the distributions of the private codes."""
         return {name: Normal.read(head[:, 2 * self.shared :]) for name, head in heads.items()}
-
-    def privates(self, heads: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the means of the private codes."""
-        return {name: q.mean for name, q in self._private(heads).items()}
 
     def _deviation(self, name: str) -> Tensor:
         """Return the standard deviations of r_n, (W,)."""
@@ -104,7 +101,7 @@ class MMVAEPlusJoining(Variational):
     ) -> Pass:
         """Return the terms of a batch, every component in turn, and the codes behind them."""
         heads = heads_of(channels, rows)
-        experts, private = self.experts(heads), self._private(heads)
+        experts, private = self.experts(heads), self.privates(heads)
         masks = [rows.mask[name] for name in experts]
         count = rows.there.clamp_min(1)
         distortion = torch.zeros(len(rows), device=rows.labels.device)

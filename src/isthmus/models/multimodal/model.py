@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
@@ -140,6 +141,16 @@ class MultimodalAutoencoder(nn.Module):
             self.channel(name).eval()
         return self
 
+    def freeze(self, names: Iterable[str]) -> None:
+        """Let nothing learn but the channels of other modalities; none frozen: everything learns.
+
+        What is frozen stays in evaluation mode too: its normalisations remember nothing new.
+        """
+        self.frozen = frozenset(names)
+        free = {_key(name) for name in self.modalities if name not in self.frozen}
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(not self.frozen or not free.isdisjoint(name.split(".")))
+
     # --- what training uses ------------------------------------------------------------------
 
     def terms(self, rows: Rows, generator: torch.Generator | None = None) -> Terms:
@@ -153,6 +164,25 @@ class MultimodalAutoencoder(nn.Module):
     def codes(self, rows: Rows) -> Codes:
         """Return the deterministic codes of checked rows, with gradients."""
         return self.joining.codes(heads_of(self.channels, rows), rows.mask)
+
+    def nll(
+        self, rows: Rows, samples: int = 100, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return -log p of what each row has, in nats without rescaling, (B,).
+
+        An upper bound that tightens with the number of importance samples K:
+        ``-log 1/K sum_k p(x, z_k) / q(z_k | x)``.
+
+        Raises
+        ------
+        ConfigError
+            If the objective has no posterior.
+
+        Source: Burda, Grosse and Salakhutdinov, arXiv:1509.00519.
+        """
+        with evaluating(self), torch.no_grad():
+            logs = self.joining.log_weights(self.channels, rows, samples, generator)
+        return math.log(samples) - logs.logsumexp(0)
 
     # --- what users call ---------------------------------------------------------------------
 

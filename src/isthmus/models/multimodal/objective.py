@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from isthmus.errors import ConfigError
 from isthmus.models.autoencoder import Terms
 from isthmus.models.multimodal.codes import Codes
 from isthmus.models.multimodal.modality import Modality
@@ -82,6 +83,25 @@ class Joining(nn.Module):
         """Return mean and standard deviation of a modality's private code, both (W,)."""
         width = next(m.private for m in self.modalities if m.name == name)
         return like.new_zeros(width), like.new_ones(width)
+
+    def log_weights(
+        self,
+        channels: Mapping[str, Channel],
+        rows: Rows,
+        samples: int,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """Return importance weights of joint likelihoods, in nats, (K, B).
+
+        Raises
+        ------
+        ConfigError
+            If the objective has no likelihood of items without their codes.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} has no posterior, and so no likelihood of its own",
+            fix="fit a joint mixture to its codes",
+        )
 
     def describe(self) -> list[str]:
         """Return what the objective amounts to, in plain sentences."""

@@ -89,7 +89,8 @@ class PoEJoining(Variational):
     ) -> Terms:
         """Return the terms of a batch, summed over subsets."""
         names = tuple(experts)
-        wanted = [names] + ([(name,) for name in names] if len(names) > 1 else [])
+        # a row of one modality counts both as all and as alone, however many the model has
+        wanted = [names, *((name,) for name in names)]
         if len(names) > 2 and self.training:
             between = [s for s in subsets(names) if 1 < len(s) < len(names)]
             draws = torch.randint(len(between), (self.config.drawn,), generator=generator)

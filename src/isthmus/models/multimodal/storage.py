@@ -104,8 +104,7 @@ def load(
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, OverflowError) as error:
         raise RunError("the configuration is damaged", where=where, why=repr(error)) from error
     fill(model, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(not any(f"of {known}." in name for known in model.frozen))
+    model.freeze(model.frozen)
     return model.to(device).eval()
 
 

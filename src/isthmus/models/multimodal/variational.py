@@ -139,10 +139,11 @@ class Variational(Joining):
         heads = heads_of(channels, rows)
         experts = self.experts(heads)
         terms = self.terms(channels, rows, experts, generator)
-        return Pass(terms, {name: q.mean for name, q in experts.items()}, self.privates(heads))
+        own = {name: q.mean for name, q in self.privates(heads).items()}
+        return Pass(terms, {name: q.mean for name, q in experts.items()}, own)
 
-    def privates(self, heads: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the means of the private codes; none here."""
+    def privates(self, heads: Mapping[str, Tensor]) -> dict[str, Normal]:
+        """Return the distributions of the private codes; none here."""
         return {}
 
     def likelihoods(
@@ -183,9 +184,9 @@ class Variational(Joining):
             own = self.posterior(experts, alone).mean
             each[name] = torch.where(mask[name].unsqueeze(1), own, own.new_zeros(()))
             weight[name] = shares[name]
-        private = self.privates(heads)
         private = {
-            n: torch.where(mask[n].unsqueeze(1), w, w.new_zeros(())) for n, w in private.items()
+            n: torch.where(mask[n].unsqueeze(1), w.mean, w.mean.new_zeros(()))
+            for n, w in self.privates(heads).items()
         }
         return Codes(joint.mean, joint.log_variance, private, each, weight, dict(mask))
 
@@ -201,6 +202,36 @@ class Variational(Joining):
             total = precisions.sum(0) + (1.0 if self.prior_is_expert else 0.0)
             parts = (precisions / total.clamp_min(1e-12)).mean(-1)
         return dict(zip(experts, parts, strict=True))
+
+    def log_weights(
+        self,
+        channels: Mapping[str, Channel],
+        rows: Rows,
+        samples: int,
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """Return importance weights log p(x, z) - log q(z) in nats, without rescaling, (K, B).
+
+        q is the normal with the joint posterior's moments, and the private codes' own
+        posteriors; items that are missing don't count.
+        """
+        heads = heads_of(channels, rows)
+        q, privates = self.posterior(self.experts(heads), rows.mask), self.privates(heads)
+        found = []
+        for _ in range(samples):
+            z = q.sample(generator)
+            weight = standard(z).log_density(z) - q.log_density(z)
+            for name, channel in channels.items():
+                there, code = rows.mask[name], z
+                if name in privates:
+                    own = privates[name]
+                    w = own.sample(generator)
+                    gain = standard(w).log_density(w) - own.log_density(w)
+                    weight = weight + torch.where(there, gain, gain.new_zeros(()))
+                    code = torch.cat([z, w], 1)
+                weight = weight - channel.distortion(code, rows.items[name], there)
+            found.append(weight)
+        return torch.stack(found)
 
     def describe(self) -> list[str]:
         """Return what the objective amounts to."""

@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError
-from isthmus.metrics.latent import linear_probe
-from isthmus.metrics.multimodal import clusters, detection, geometry, leak, subsets
+from isthmus.metrics.multimodal import clusters, detection, geometry, leak, probe, subsets
 from isthmus.models.multimodal import MultimodalAutoencoder
 from isthmus.models.multimodal.mixture_use import belongs
 from isthmus.runs.multimodal.subject import Subject, spread
@@ -36,11 +35,11 @@ def probes(subject: Subject) -> dict[str, Any]:
     for given in subsets(subject.data.names):
         learned = joint_codes(subject, train[0], given)
         codes = joint_codes(subject, test[0], given)
-        probe = linear_probe(learned, train[1], codes, test[1])
+        trained = probe(learned, train[1])
         grouped = clusters(spread_rows(codes, 2000), spread(test[1], 2000))
         report["+".join(given)] = {
-            "accuracy": probe.accuracy,
-            "chance": probe.chance,
+            "accuracy": trained.accuracy(codes, test[1]),
+            "chance": 1 / len(trained.classes),
             "cluster_accuracy": grouped.accuracy,
             "cluster_information": grouped.information,
         }

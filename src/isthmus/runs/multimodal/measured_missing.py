@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.multimodal import with_missing
-from isthmus.metrics.latent import linear_probe
-from isthmus.metrics.multimodal import curve_area
+from isthmus.metrics.multimodal import curve_area, probe
 from isthmus.runs.multimodal.judges import Judges
 from isthmus.runs.multimodal.measured_codes import joint_codes
 from isthmus.runs.multimodal.subject import Subject, spread
@@ -33,7 +32,7 @@ def robustness(subject: Subject, judges: Judges) -> dict[str, Any]:
     labels = subject.data.row_labels(table)
     table, labels = table[labels >= 0], labels[labels >= 0]
     learned = [joint_codes(subject, table, given) for given in (names, *((n,) for n in names))]
-    codes, known = np.concatenate(learned), np.tile(labels, len(learned))
+    trained = probe(np.concatenate(learned), np.tile(labels, len(learned)))
     found: dict[str, list[float]] = {"probe": [], "completion": []}
     for rate in subject.options.rates:
         thin = with_missing(subject.data, rate, subject.options.seed, splits=("test",))
@@ -42,7 +41,7 @@ def robustness(subject: Subject, judges: Judges) -> dict[str, Any]:
         rows, wanted = rows[wanted >= 0], wanted[wanted >= 0]
         batch = subject.data.batch(rows)
         joint = subject.model.encode(batch.items, batch.mask).shared.double().cpu().numpy()
-        found["probe"].append(linear_probe(codes, known, joint, wanted).accuracy)
+        found["probe"].append(trained.accuracy(joint, wanted))
         found["completion"].append(_completed(subject, judges, rows, wanted))
     report: dict[str, Any] = {"rates": list(subject.options.rates), **found}
     for name, values in found.items():

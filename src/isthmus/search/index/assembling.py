@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +14,17 @@ from isthmus.data.corpora.words import Words
 from isthmus.search.index.config import Stage
 from isthmus.search.index.embedding import Embedded
 from isthmus.search.index.gathering import (
+    in_order,
+    joined_codes,
     joined_counts,
     joined_ids,
     joined_lines,
+    joined_rebuilt,
     joined_vectors,
 )
 from isthmus.search.index.manifest import SegmentEntry
-from isthmus.search.index.segment import Contents, Segment, write_array, write_segment
-from isthmus.search.index.texts import Lines, lines_of
+from isthmus.search.index.segment import Contents, Segment, write_mask, write_segment
+from isthmus.search.index.texts import lines_of
 from isthmus.search.index.writing import new_folder
 from isthmus.search.postings import rounded
 
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     from isthmus.models.dictionary import SparseDictionary
 
-__all__ = ["Assembler", "masked"]
+__all__ = ["Assembler", "encoded", "masked", "needs_merging"]
 
 _MERGE_PARTS, _MERGE_DEAD = 8, 0.3
 _ROWS = 1 << 13
@@ -61,35 +64,35 @@ class Assembler:
             if number % 5000 == 0:
                 self.stage("counting words", number, len(ids))
             counter.add(text)
-        counts = counter.csr()
+        counts, columns = in_order(counter.csr(), vocabulary)
+        codes, rebuilt = self._encoded(new.vectors)
         lines = lines_of(new.documents)
-        return self._write(lines, ids, new.vectors, counts, vocabulary, len(new.documents))
+        contents = Contents(lines, ids, new.vectors, codes, rebuilt, counts, columns)
+        return self._write(contents, len(new.documents))
 
-    def merged(self, segments: Sequence[Segment]) -> SegmentEntry:
-        """Write what lives in several segments as one, encoded anew."""
-        _, counts, vocabulary = joined_counts(segments)
-        documents, passages = joined_lines(segments)
-        count = len(documents)
-        ids, vectors = joined_ids(segments), joined_vectors(segments)
-        return self._write((documents, passages), ids, vectors, counts, vocabulary, count)
+    def merged(self, segments: Sequence[Segment], *, renew: bool) -> SegmentEntry:
+        """Write what lives in several segments as one, encoded anew if the dictionary is new."""
+        counts, columns = joined_counts(segments)
+        lines, vectors = joined_lines(segments), joined_vectors(segments)
+        if renew:
+            codes, rebuilt = self._encoded(vectors)
+        else:
+            codes, rebuilt = joined_codes(segments), joined_rebuilt(segments)
+        ids = joined_ids(segments)
+        contents = Contents(lines, ids, vectors, codes, rebuilt, counts, columns)
+        return self._write(contents, len(lines[0]))
 
-    def _write(
-        self,
-        lines: Lines,
-        ids: NDArray[np.int64],
-        vectors: NDArray[np.float16],
-        counts: csr_array,
-        vocabulary: Mapping[str, int],
-        documents: int,
-    ) -> SegmentEntry:
+    def _encoded(self, vectors: NDArray[np.float16]) -> tuple[csr_array, NDArray[np.float32]]:
         self.stage("encoding", 0, 0)
         codes = encoded(self.model, vectors, self.threads or None)
+        return codes, lengths_of(self.model, codes)
+
+    def _write(self, contents: Contents, documents: int) -> SegmentEntry:
         self.stage("writing", 0, 0)
-        rebuilt = lengths_of(self.model, codes)
         with new_folder(self.folder, "segments") as place:
-            contents = Contents(lines, ids, vectors, codes, rebuilt, counts, vocabulary)
             write_segment(place, contents)
-        return SegmentEntry(place.name, len(ids), len(ids), documents)
+        count = len(contents.ids)
+        return SegmentEntry(place.name, count, count, documents)
 
 
 def needs_merging(entries: Sequence[SegmentEntry]) -> bool:
@@ -108,8 +111,7 @@ def masked(segment: Segment, rows: NDArray[np.int64], generation: int) -> Segmen
     alive[rows] = False
     if not alive.any():
         return None
-    name = f"alive-{generation}.npy"
-    write_array(segment.folder / name, alive)
+    name = write_mask(segment.folder, alive, generation)
     documents = len(np.unique(segment.owners[alive]))
     return SegmentEntry(segment.entry.folder, count, int(alive.sum()), documents, name)
 
@@ -119,7 +121,9 @@ def encoded(
 ) -> csr_array:
     """Encode vectors (R, D) to codes (R, N), with activations as postings keep them."""
     codes: csr_array = model.encode(vectors.astype(np.float32), threads=threads)
-    codes.data = rounded(np.maximum(codes.data, 0))
+    codes.data[codes.data < 0] = 0
+    codes.eliminate_zeros()  # rounding makes no zeros, and would not leave these
+    codes.data = rounded(codes.data)
     return codes
 
 

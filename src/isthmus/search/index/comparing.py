@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.data.corpora.documents import Corpus, Document
-from isthmus.errors import DataError
+from isthmus.errors import DataError, in_a_line
 from isthmus.search.index.config import Stage
+from isthmus.search.index.texts import storable
 
 if TYPE_CHECKING:
     from isthmus.search.index.segment import Segment
@@ -31,8 +32,8 @@ class Compared:
     """Documents of the corpus."""
     gone: tuple[NDArray[np.int64], ...]
     """For each segment the rows of passages whose document is gone or has changed."""
-    changed: int
-    """How many documents have changed."""
+    replaced: frozenset[str]
+    """Ids of the documents that have changed."""
     deleted: int
     """How many are gone."""
     unchanged: int
@@ -42,6 +43,11 @@ class Compared:
     def added(self) -> int:
         """How many are new."""
         return len(self.fresh) - self.changed
+
+    @property
+    def changed(self) -> int:
+        """How many documents have changed."""
+        return len(self.replaced)
 
     @property
     def nothing(self) -> bool:
@@ -55,30 +61,30 @@ def compared(corpus: Corpus, segments: Sequence[Segment], stage: Stage) -> Compa
     Raises
     ------
     DataError
-        If the corpus has no document.
+        If the corpus has no document, two have one id, or one has impossible metadata.
     """
-    known: dict[str, tuple[int, int, str]] = {}
-    for number, segment in enumerate(segments):
-        living = set(segment.owners[segment.living].tolist())
-        for row, (id_, fingerprint) in enumerate(segment.texts.documents()):
-            if row in living:
-                known[id_] = (number, row, fingerprint)
+    known = _known(segments)
     fresh: list[Document] = []
     places: list[int] = []
+    seen: set[str] = set()
     kept: set[str] = set()
-    changed = total = 0
+    changed: set[str] = set()
     for place, document in enumerate(corpus):
-        total += 1
         if place % 1000 == 0:
             stage("reading", place, 0)
-        before = known.get(document.id)
-        if before is not None and before[2] == document.fingerprint:
-            kept.add(document.id)
+        id_ = storable(document.id)
+        if id_ in seen:
+            raise DataError("two documents have one id", where=f"{corpus.name}: {id_!r}")
+        seen.add(id_)
+        before = known.get(id_)
+        if before is not None and before[2] == _fingerprint(document):
+            kept.add(id_)
             continue
-        changed += before is not None
+        if before is not None:
+            changed.add(id_)
         fresh.append(document)
         places.append(place)
-    if not total:
+    if not seen:
         raise DataError(
             "the corpus has no document",
             where=corpus.name,
@@ -87,12 +93,34 @@ def compared(corpus: Corpus, segments: Sequence[Segment], stage: Stage) -> Compa
     return Compared(
         tuple(fresh),
         np.array(places, np.int64),
-        total,
+        len(seen),
         _gone(segments, [place for id_, place in known.items() if id_ not in kept]),
-        changed,
-        len(known) - len(kept) - changed,
+        frozenset(changed),
+        len(known) - len(kept) - len(changed),
         len(kept),
     )
+
+
+def _known(segments: Sequence[Segment]) -> dict[str, tuple[int, int, str]]:
+    """Return segment, row and fingerprint of every living document by its id."""
+    known: dict[str, tuple[int, int, str]] = {}
+    for number, segment in enumerate(segments):
+        living = set(segment.owners[segment.living].tolist())
+        for row, (id_, fingerprint) in enumerate(segment.texts.documents()):
+            if row in living:
+                known[id_] = (number, row, fingerprint)
+    return known
+
+
+def _fingerprint(document: Document) -> str:
+    try:
+        return document.fingerprint
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            "metadata are texts, numbers and truths by name",
+            where=f"document {document.id!r}",
+            why=in_a_line(error),
+        ) from error
 
 
 def _gone(

@@ -24,10 +24,12 @@ from isthmus.concepts import (
 from isthmus.concepts.edits import EDITS
 from isthmus.concepts.passages import Passages
 from isthmus.errors import ConfigError, RunError
-from isthmus.search.index.gathering import joined_counts
+from isthmus.search.index.gathering import joined_codes, joined_counts
 from isthmus.search.index.segment import write_array
 
 if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
     from isthmus.concepts.edits import Action
     from isthmus.models.dictionary import SparseDictionary
     from isthmus.search.embedders.base import Embedder
@@ -40,6 +42,7 @@ __all__ = [
     "edited_concepts",
     "edited_names",
     "examples",
+    "passages_of",
     "write_concepts",
 ]
 
@@ -71,14 +74,7 @@ def described(
     progress
         Told what is being done.
     """
-    codes, counts, vocabulary = joined_counts(index.segments)
-    said = Passages(
-        counts,
-        vocabulary,
-        texts=_LivingTexts(index.segments),
-        words=index.words,
-        groups=_groups(index.segments).tolist(),
-    )
+    codes, said = passages_of(index)
     found = describe(
         codes,
         said,
@@ -91,6 +87,19 @@ def described(
         stability = stability_of(index.decoder, [o.weights().decoder_ND for o in others])
         found = found.with_stability(stability.values())
     return found
+
+
+def passages_of(index: Index) -> tuple[csr_array, Passages]:
+    """Return the codes of all living passages (P, N), and what the passages say."""
+    counts, vocabulary = joined_counts(index.segments)
+    said = Passages(
+        counts,
+        vocabulary,
+        texts=_LivingTexts(index.segments),
+        words=index.words,
+        groups=_groups(index.segments).tolist(),
+    )
+    return joined_codes(index.segments), said
 
 
 def write_concepts(folder: Path, concepts: Concepts, index: Index) -> None:
@@ -166,7 +175,7 @@ def _place(index: Index) -> Path:
         raise RunError(
             "the concepts of this index were not described",
             where=str(index.folder),
-            fix="isthmus index --describe, or leave --no-concepts out",
+            fix=f"isthmus index {index.folder}, without --no-concepts",
         )
     return index.folder / "concepts" / index.manifest.concepts
 

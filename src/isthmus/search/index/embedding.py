@@ -76,7 +76,20 @@ def embedded(found: Compared, embedder: Embedder, cutting: Cutting, stage: Stage
     if not texts:
         return Embedded((), np.empty((0, embedder.dim), np.float16))
     vectors = embedder.embed(texts, progress=lambda done, total: stage("embedding", done, total))
-    return Embedded(tuple(documents), vectors.astype(np.float16), str(cutter.report))
+    return Embedded(tuple(documents), _halves(vectors, embedder, len(texts)), str(cutter.report))
+
+
+def _halves(vectors: NDArray[np.float32], embedder: Embedder, count: int) -> Halves:
+    """Return vectors as they are kept; an embedder of the user's own may be wrong."""
+    made = np.asarray(vectors)
+    if made.shape != (count, embedder.dim) or not np.isfinite(made).all():
+        raise DataError(
+            "the embedder's vectors can't be used",
+            where=embedder.name,
+            why=f"of {count} texts it made {made.shape}, or a number is not finite",
+            fix=f"it must make one vector of {embedder.dim} numbers for each text",
+        )
+    return made.astype(np.float16)
 
 
 def _by_row(found: Compared, embedder: _ByRow) -> Embedded:
@@ -86,7 +99,8 @@ def _by_row(found: Compared, embedder: _ByRow) -> Embedded:
     if count != found.total:
         # documents without text are no documents, but they have lines, and so have the vectors
         lines = [document.row for document in found.fresh if document.row is not None]
-        if len(lines) != len(found.fresh) or max(lines, default=0) > count:
+        several = len({document.source for document in found.fresh}) > 1
+        if several or len(lines) != len(found.fresh) or max(lines, default=0) > count:
             raise DataError(
                 "the vectors are not one a document",
                 why=f"{count:,} vectors, {found.total:,} documents",
@@ -98,4 +112,6 @@ def _by_row(found: Compared, embedder: _ByRow) -> Embedded:
         for d in found.fresh
     )
     vectors = embedder.take(rows).astype(np.float16)
+    if not documents:
+        return Embedded((), vectors)
     return Embedded(documents, vectors, f"{len(documents):,} documents, none of them cut")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +17,20 @@ from isthmus.concepts.table import Names
 from isthmus.data.corpora.words import Words
 from isthmus.errors import ConfigError, RunError
 from isthmus.search.filters import Condition
-from isthmus.search.hits import Contribution, Hit
+from isthmus.search.hits import Hit
+from isthmus.search.index.checking import check_embedder
+from isthmus.search.index.holding import Hold
 from isthmus.search.index.manifest import Manifest, read_manifest
+from isthmus.search.index.querying import encoded_query, steered_query
+from isthmus.search.index.results import Results
+from isthmus.search.index.sealing import check_digests
 from isthmus.search.index.segment import Segment
+from isthmus.search.index.statistics import Statistics
+from isthmus.search.index.telling import contributions, hits_of
 from isthmus.search.postings import BM25, Saturation
 from isthmus.search.ranking import RANKINGS, HybridWeights, Query, Weighting
 from isthmus.search.ranking.base import Found, Ranking
-from isthmus.search.steering import Moved, Steering, steered
+from isthmus.search.steering import Moved, Steering
 
 if TYPE_CHECKING:
     from isthmus.concepts import Concepts
@@ -36,46 +44,10 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Results:
-    """What a search found."""
-
-    query: str
-    """The query's words."""
-    by: str
-    """How passages were ranked."""
-    hits: tuple[Hit, ...]
-    """The passages, the best first."""
-    concepts: tuple[Contribution, ...]
-    """The query's concepts after steering, with their activations, the strongest first."""
-    moved: tuple[Moved, ...] = ()
-    """What steering changed."""
-    unknown: bool = False
-    """Whether the query has no concept that any passage has: a search by concepts then finds
-    nothing."""
-
-    def json(self) -> dict[str, Any]:
-        """Return what ``isthmus search --json`` prints."""
-        return {
-            "query": self.query,
-            "by": self.by,
-            "concepts": [vars(concept) for concept in self.concepts],
-            "moved": [vars(moved) for moved in self.moved],
-            "hits": [_hit(hit) for hit in self.hits],
-        }
-
-
-def _hit(hit: Hit) -> dict[str, Any]:
-    said = dict(vars(hit))
-    said["concepts"] = [vars(concept) for concept in hit.concepts]
-    said["metadata"], said["parts"] = dict(hit.metadata), dict(hit.parts)
-    return said
-
-
 class Index:
     """An index in a folder, opened for searching; any number of processes may have it open.
 
-    What a writer does later is not seen: open it again.
+    What a writer does later is not seen, and takes nothing away from what is open: open it again.
 
     Parameters
     ----------
@@ -85,6 +57,8 @@ class Index:
         Threads of a search.
     options
         How the embedder works on queries; None: its defaults.
+    embedder
+        What embeds queries; None: what the index was made with, opened by its configuration.
     manifest
         A head that is not written yet; None: that in the folder.
 
@@ -100,21 +74,54 @@ class Index:
         *,
         threads: int = 1,
         options: EmbedderOptions | None = None,
+        embedder: Embedder | None = None,
         manifest: Manifest | None = None,
     ) -> None:
         if threads < 1:
             raise ConfigError("threads must be 1 or more", where=f"threads={threads}")
         self.folder, self.threads, self._options = Path(folder), threads, options
-        self.manifest = read_manifest(self.folder) if manifest is None else manifest
-        latents = self.manifest.dictionary.get("latents")
-        if not isinstance(latents, int) or latents < 1:
-            raise RunError("the head of the index names no dictionary", where=str(self.folder))
-        self.latents = latents
-        self.segments = tuple(
-            Segment(self.folder / "segments" / entry.folder, entry, latents)
-            for entry in self.manifest.segments
-        )
-        self._saturations: dict[tuple[int, str, BM25], Saturation] = {}
+        self._given = embedder
+        self._open(read_manifest(self.folder) if manifest is None else manifest, manifest is None)
+        self.statistics = Statistics(self.segments, self.latents)
+
+    def _open(self, manifest: Manifest, again: bool) -> None:
+        """Open what a head names; once more where a writer was quicker."""
+        while True:
+            self.manifest = manifest
+            self.latents: int = manifest.dictionary["latents"]
+            try:
+                self._hold = Hold(self._folders())
+                self.segments = self._opened()
+                return
+            except RunError:
+                if not again:
+                    raise
+                now = read_manifest(self.folder)
+                if now == manifest:
+                    raise
+                manifest = now
+
+    def _folders(self) -> list[Path]:
+        """Return every folder of this state of the index."""
+        said = self.manifest
+        names: list[tuple[str, str | None]] = [
+            *(("segments", entry.folder) for entry in said.segments),
+            ("dictionaries", said.dictionary["folder"]),
+            ("concepts", said.concepts),
+            ("embedder", said.embedder["state"]),
+        ]
+        return [self.folder / kind / name for kind, name in names if name is not None]
+
+    def _opened(self) -> tuple[Segment, ...]:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._hold.close)
+            segments = []
+            for entry in self.manifest.segments:
+                place = self.folder / "segments" / entry.folder
+                segments.append(Segment(place, entry, self.latents))
+                stack.callback(segments[-1].close)
+            stack.pop_all()
+        return tuple(segments)
 
     def __len__(self) -> int:
         return self.living
@@ -132,6 +139,7 @@ class Index:
         """Let go of the files."""
         for segment in self.segments:
             segment.close()
+        self._hold.close()
 
     def verify(self) -> None:
         """Read everything and check it.
@@ -143,6 +151,8 @@ class Index:
         """
         for segment in self.segments:
             segment.verify()
+        for folder in self._folders()[len(self.segments) :]:
+            check_digests(folder)
         _ = self.dictionary
         if self.manifest.concepts is not None:
             _ = self.concepts
@@ -170,21 +180,31 @@ class Index:
         """
         from isthmus.search.embedders import embedder_from
 
-        said = self.manifest.embedder
-        state = said.get("state")
-        place = None if state is None else self.folder / "embedder" / str(state)
-        found = embedder_from(said["config"], self._options, place)
-        check_embedder(self.manifest, found, self.folder)
+        said, found = self.manifest.embedder, self._given
+        if found is None:
+            place = None
+            if said["state"] is not None:
+                place = self.folder / "embedder" / said["state"]
+                check_digests(place)
+            found = embedder_from(said["config"], self._options, place)
+        check_embedder(said, found, self.folder)
         return found
 
     @functools.cached_property
     def dictionary(self) -> SparseDictionary:
-        """The sparse dictionary whose latents are the concepts."""
+        """The sparse dictionary whose latents are the concepts.
+
+        Raises
+        ------
+        RunError
+            If it is damaged.
+        """
         from isthmus.models.dictionary import SparseDictionary
 
-        place = self.folder / "dictionaries" / str(self.manifest.dictionary["folder"])
+        place = self.folder / "dictionaries" / self.manifest.dictionary["folder"]
+        check_digests(place)
         found = SparseDictionary.from_pretrained(place)
-        if found.latent != self.latents or found.dim != self.manifest.embedder.get("dim"):
+        if found.latent != self.latents or found.dim != self.manifest.embedder["dim"]:
             raise RunError("the dictionary is not that of this index", where=str(place))
         return found
 
@@ -217,46 +237,29 @@ class Index:
         """How texts are taken apart into words."""
         return Words(**self.manifest.words)
 
+    @property
+    def hybrid(self) -> HybridWeights:
+        """Weights of the hybrid search: fitted ones where there are any."""
+        return HybridWeights(**self.manifest.settings.get("hybrid", {}))
+
     # --- what scores need --------------------------------------------------------------------
 
-    @functools.cached_property
+    @property
     def concept_frequency(self) -> Ints:
         """Living passages with each concept (N,)."""
-        found = np.zeros(self.latents, np.int64)
-        for segment in self.segments:
-            found += segment.frequency
-        return found
+        return self.statistics.concept_frequency
 
     def concept_saturation(self, segment: Segment, bm25: BM25) -> Saturation:
         """Return what BM25 makes of a segment's rows; see `ConceptRanking`."""
-        key = (self.segments.index(segment), "concepts", bm25)
-        if key not in self._saturations:
-            mean, activation = self._concept_means
-            # in units of the mean activation, so that k1 means the same for every dictionary
-            scaled = BM25(bm25.k1 * activation, bm25.b)
-            self._saturations[key] = scaled.saturation(segment.lengths, mean)
-        return self._saturations[key]
+        return self.statistics.concept_saturation(segment, bm25)
 
     def word_saturation(self, segment: Segment, bm25: BM25) -> Saturation:
         """Return what BM25 makes of a segment's rows, by their words."""
-        key = (self.segments.index(segment), "words", bm25)
-        if key not in self._saturations:
-            total = sum(float(s.word_lengths.sum(dtype=np.float64)) for s in self.segments)
-            mean = total / max(self.written, 1)
-            self._saturations[key] = bm25.saturation(segment.word_lengths, mean)
-        return self._saturations[key]
+        return self.statistics.word_saturation(segment, bm25)
 
     def reconstruction_scaling(self, segment: Segment) -> NDArray[np.float32]:
         """Return one over the length of each row's reconstruction (R,), 0 where it has none."""
-        lengths = np.asarray(segment.rebuilt)
-        return np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 1e-6)
-
-    @functools.cached_property
-    def _concept_means(self) -> tuple[float, float]:
-        """Mean sum of a row's activations, and mean activation where there is one."""
-        total = sum(float(s.lengths.sum(dtype=np.float64)) for s in self.segments)
-        count = sum(segment.concepts.count for segment in self.segments)
-        return total / max(self.written, 1), total / max(count, 1)
+        return self.statistics.scaling(segment)
 
     # --- searching ---------------------------------------------------------------------------
 
@@ -277,24 +280,8 @@ class Index:
         self, text: str, vector: NDArray[Any], steering: Steering | None = None
     ) -> tuple[Query, tuple[Moved, ...]]:
         """Do the same with a vector (D,) that is there already."""
-        code = self.dictionary.encode(np.asarray(vector, np.float32)[None])
-        code.sort_indices()
-        concepts, values = code.indices.astype(np.int64), code.data.astype(np.float64)
-        kept = values > 0
-        concepts, values = concepts[kept], values[kept]
-        direction: Floats = np.asarray(vector, np.float64)
-        moved: tuple[Moved, ...] = ()
-        if steering:
-            wanted = {*steering.change, *steering.remove}
-            beyond = [concept for concept in wanted if not 0 <= concept < self.latents]
-            if beyond:
-                raise ConfigError(
-                    f"there is no concept #{beyond[0]}", why=f"the last is #{self.latents - 1}"
-                )
-            concepts, values, moved = steered(concepts, values, steering)
-            for change in moved:
-                direction = direction + (change.after - change.before) * self.decoder[change.id]
-        return Query(text, direction, concepts, values), moved
+        plain = encoded_query(self.dictionary, text, vector)
+        return steered_query(plain, steering, self.decoder) if steering else (plain, ())
 
     def steering(
         self,
@@ -311,7 +298,7 @@ class Index:
         """
 
         def found(given: Sequence[str | int]) -> list[int]:
-            return [c if isinstance(c, int) else self.names.find(c) for c in given]
+            return [self.names.find(c) if isinstance(c, str) else operator.index(c) for c in given]
 
         return Steering.of(found(more), found(less), found(without))
 
@@ -375,7 +362,9 @@ class Index:
         found, moved = self.query(query, asked)
         ranking = self.ranking(found, by, scoring=scoring, hybrid=hybrid)
         hits = self.hits(ranking, ranking.search(limit, where))
-        return Results(query, by, hits, self._told(found), moved, self._is_unknown(found))
+        told = contributions(found.concepts, found.activations, self.names)
+        unknown = not self.concept_frequency[found.concepts].any()
+        return Results(query, by, hits, told, moved, unknown)
 
     def ranking(
         self,
@@ -388,20 +377,11 @@ class Index:
         """Hold a query against the passages in one of the ways of `search`."""
         if by not in RANKINGS:
             raise ConfigError(f"unknown way of ranking {by!r}", fix=f"one of {', '.join(RANKINGS)}")
-        weights = hybrid or HybridWeights(**self.manifest.settings.get("hybrid", {}))
-        return RANKINGS[by](self, query, weights, Weighting.named(scoring))
+        return RANKINGS[by](self, query, hybrid or self.hybrid, Weighting.named(scoring))
 
     def hits(self, ranking: Ranking, found: Sequence[Found]) -> tuple[Hit, ...]:
         """Fetch the texts of what was found, and explain the scores."""
-        rows: dict[Segment, list[int]] = {}
-        for each in found:
-            rows.setdefault(each.segment, []).append(each.row)
-        texts = {
-            (segment, passage.row): passage
-            for segment, wanted in rows.items()
-            for passage in segment.texts.passages(wanted)
-        }
-        return tuple(self._hit(ranking, f, texts[f.segment, f.row]) for f in found)
+        return hits_of(ranking, found, self.names)
 
     def passages(self, ids: Sequence[int]) -> list[StoredPassage | None]:
         """Return passages by their numbers in the index; None for one that was deleted."""
@@ -416,65 +396,3 @@ class Index:
             passages = segment.texts.passages(rows[here].tolist())
             found.update(zip(wanted[here].tolist(), passages, strict=True))
         return [found.get(int(id_)) for id_ in ids]
-
-    def _hit(self, ranking: Ranking, found: Found, passage: StoredPassage) -> Hit:
-        explained = ranking.explain(found)
-        order = np.lexsort((explained.concepts, -explained.parts))
-        return Hit(
-            id=passage.id,
-            score=found.score,
-            text=passage.text,
-            document=passage.document,
-            title=passage.title,
-            source=passage.source,
-            row=passage.line,
-            start=passage.start,
-            end=passage.end,
-            start_byte=passage.start_byte,
-            end_byte=passage.end_byte,
-            metadata=passage.metadata,
-            concepts=tuple(
-                self._contribution(int(explained.concepts[i]), float(explained.parts[i]))
-                for i in order
-            ),
-            parts=dict(explained.rest),
-        )
-
-    def _told(self, query: Query) -> tuple[Contribution, ...]:
-        order = np.lexsort((query.concepts, -query.activations))
-        return tuple(
-            self._contribution(int(query.concepts[i]), float(query.activations[i])) for i in order
-        )
-
-    def _contribution(self, concept: int, value: float) -> Contribution:
-        return Contribution(concept, self.names[concept], value)
-
-    def _is_unknown(self, query: Query) -> bool:
-        return not self.concept_frequency[query.concepts].any()
-
-
-def check_embedder(manifest: Manifest, embedder: Embedder, folder: Path) -> None:
-    """Make sure that vectors of this embedder may be held against those of the index.
-
-    Raises
-    ------
-    RunError
-        If it is another one; says how they differ.
-    """
-    said = manifest.embedder
-    if embedder.dim != said.get("dim"):
-        raise RunError(
-            "the index was written by another embedder",
-            where=str(folder),
-            why=f"its vectors have {said.get('dim')} numbers, those of {embedder.name} have "
-            f"{embedder.dim}",
-            fix=f"use {said.get('name')}, or make the index again",
-        )
-    if embedder.digest != said.get("digest"):
-        raise RunError(
-            "the index was written by another embedder",
-            where=str(folder),
-            why=f"the digest of {said.get('name')} was {str(said.get('digest'))[:12]}, that of "
-            f"{embedder.name} is {embedder.digest[:12]}",
-            fix="bring back the one that it was written by, or make the index again",
-        )

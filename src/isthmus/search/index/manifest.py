@@ -10,6 +10,8 @@ from typing import Any
 from isthmus._version import __version__
 from isthmus.errors import RunError
 from isthmus.files import read_json, write_json
+from isthmus.search.index.checking import check_head
+from isthmus.search.index.sealing import digest_of
 
 __all__ = ["FORMAT", "HEAD", "Manifest", "SegmentEntry", "read_manifest", "write_manifest"]
 
@@ -85,7 +87,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     RunError
         If it can't be written; the index is unchanged then.
     """
-    write_json(folder / HEAD, {"format": FORMAT, "isthmus": __version__, **asdict(manifest)})
+    said = {"format": FORMAT, "isthmus": __version__, **asdict(manifest)}
+    write_json(folder / HEAD, said | {"sha256": digest_of(said)})
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -106,44 +109,34 @@ def read_manifest(folder: Path) -> Manifest:
             why=f"it holds no {HEAD}",
             fix="name the folder that `isthmus index` made",
         )
-    said = read_json(path)
-    form = said.get("format")
-    if isinstance(form, int) and form > FORMAT:
-        raise RunError(
-            f"the index is of format {form}, this program reads up to {FORMAT}",
-            where=str(path),
-            fix="update isthmus",
-        )
-    known = {f.name for f in fields(Manifest)}
     try:
+        said = read_json(path)
+        form = said.get("format")
+        if isinstance(form, int) and form > FORMAT:
+            raise RunError(
+                f"the index is of format {form}, this program reads up to {FORMAT}",
+                where=str(path),
+                fix="update isthmus",
+            )
         if form != FORMAT:
-            raise ValueError(f"format {form!r}")
-        parts = {key: value for key, value in said.items() if key in known}
-        parts["segments"] = tuple(_entry(entry) for entry in parts["segments"])
-        parts["skipped"] = tuple(parts["skipped"])
-        manifest = Manifest(**parts)
-        numbers = (manifest.next_id, manifest.generation, manifest.skipped_count)
-        if not all(isinstance(n, int) and n >= 0 for n in numbers):
-            raise ValueError("a number is none")
-        for mapping in (manifest.embedder, manifest.dictionary, manifest.cutting, manifest.words):
-            if not isinstance(mapping, dict):
-                raise TypeError("a part is no mapping")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"its format is {form!r}")
+        if said.get("sha256") != digest_of(said):
+            raise ValueError("its own SHA-256 is another one")
+        return _manifest(said)
+    except RunError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OSError) as error:
         raise RunError(
             "the head of the index is damaged",
             where=str(path),
             why=str(error),
-            fix="make the index again",
+            fix="bring back a copy of it, or remove the folder and make the index again",
         ) from error
-    return manifest
 
 
-def _entry(said: Mapping[str, Any]) -> SegmentEntry:
-    entry = SegmentEntry(**said)
-    for name in (entry.folder, entry.alive or "all"):
-        if not name or Path(name).name != name or name in (".", ".."):
-            raise ValueError(f"{name!r} is no plain name")
-    counts = (entry.passages, entry.living, entry.documents)
-    if not all(isinstance(n, int) and n >= 0 for n in counts) or entry.living > entry.passages:
-        raise ValueError(f"the counts of segment {entry.folder} are impossible")
-    return entry
+def _manifest(said: Mapping[str, Any]) -> Manifest:
+    check_head(said)
+    parts = {f.name: said[f.name] for f in fields(Manifest)}
+    parts["segments"] = tuple(SegmentEntry(**entry) for entry in parts["segments"])
+    parts["skipped"] = tuple(parts["skipped"])
+    return Manifest(**parts)

@@ -6,6 +6,9 @@ What is deleted of it is a mask beside it, written anew with each deletion.
 from __future__ import annotations
 
 import functools
+import hashlib
+import io
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +21,16 @@ from isthmus.data.corpora.documents import Metadata
 from isthmus.errors import RunError
 from isthmus.files import written_whole
 from isthmus.search.filters import Condition
+from isthmus.search.index.living import living_frequency
 from isthmus.search.index.manifest import SegmentEntry
-from isthmus.search.index.texts import Texts, write_lines
+from isthmus.search.index.sealing import check_digests, check_sizes, file_digest
+from isthmus.search.index.texts import TEXTS, Texts, write_lines
 from isthmus.search.postings import Postings, write_postings
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["Contents", "Segment", "write_array", "write_segment"]
+__all__ = ["Contents", "Segment", "write_array", "write_mask", "write_segment"]
 
 Ints = NDArray[np.int64]
 Halves = NDArray[np.float16]
@@ -77,6 +82,20 @@ def write_array(path: Path, values: NDArray[Any]) -> None:
         np.save(handle, values, allow_pickle=False)
 
 
+def write_mask(folder: Path, alive: NDArray[np.bool_], generation: int) -> str:
+    """Write beside a segment which of its passages live (R,); return the file's name.
+
+    The name holds the beginning of the file's SHA-256.
+    """
+    held = io.BytesIO()
+    np.save(held, alive, allow_pickle=False)
+    content = held.getvalue()
+    name = f"alive-{generation}-{hashlib.sha256(content).hexdigest()[:16]}.npy"
+    with written_whole(folder / name) as temporary:
+        temporary.write_bytes(content)
+    return name
+
+
 class Segment:
     """An open segment.
 
@@ -97,6 +116,7 @@ class Segment:
 
     def __init__(self, folder: Path, entry: SegmentEntry, latents: int) -> None:
         self.folder, self.entry = folder, entry
+        check_sizes(folder)
         self.texts = Texts(folder)
         self.concepts = Postings.open(folder / _CONCEPTS)
         self.ids: Ints = self._array("ids.npy", np.dtype(np.int64), (entry.passages,))
@@ -159,9 +179,14 @@ class Segment:
     @functools.cached_property
     def owners(self) -> Ints:
         """The document's row of every passage (R,)."""
-        owners = np.array(self.texts.owners(), np.int64)
+        try:
+            owners = np.array(self.texts.owners(), np.int64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise self._damaged(TEXTS, str(error)) from error
         if owners.shape != (self.entry.passages,):
-            raise self._damaged("texts", "another number of passages")
+            raise self._damaged(TEXTS, "another number of passages")
+        if owners.size and not 0 <= owners.min() <= owners.max() < len(self._names):
+            raise self._damaged(TEXTS, "a passage of a document that is not there")
         return owners
 
     @functools.cached_property
@@ -181,7 +206,7 @@ class Segment:
     @functools.cached_property
     def frequency(self) -> Ints:
         """Living passages with each concept (N,)."""
-        return self._living_frequency(self.concepts)
+        return living_frequency(self.concepts, self.alive)
 
     @functools.cached_property
     def living(self) -> Ints:
@@ -189,10 +214,44 @@ class Segment:
         rows = np.arange(self.entry.passages) if self.alive is None else np.flatnonzero(self.alive)
         return rows.astype(np.int64)
 
+    @functools.cached_property
+    def totals(self) -> tuple[float, float]:
+        """Summed activations, and words, of all living passages."""
+        rows = slice(None) if self.alive is None else self.alive
+        parts = (self.lengths, self.word_lengths)
+        activations, words = (float(p[rows].sum(dtype=np.float64)) for p in parts)
+        return activations, words
+
+    def terms(self, words: Sequence[str]) -> dict[str, int]:
+        """Return the term of each word that stands here.
+
+        Raises
+        ------
+        RunError
+            If the list of words is damaged.
+        """
+        found = self.texts.terms(words)
+        if not all(type(t) is int and 0 <= t < self.words.terms for t in found.values()):
+            raise self._damaged(TEXTS, "a word has an impossible number")
+        return found
+
+    def vocabulary(self) -> list[str]:
+        """Return the word of every term.
+
+        Raises
+        ------
+        RunError
+            If the list of words is damaged.
+        """
+        found = self.texts.vocabulary()
+        if list(found.values()) != list(range(self.words.terms)):
+            raise self._damaged(TEXTS, "the numbers of the words have gaps")
+        return list(found)
+
     def word_frequency(self, terms: Sequence[int]) -> list[int]:
-        """Return in how many passages words stand, deleted ones counted."""
-        frequency = self.words.frequency
-        return [int(frequency[term]) for term in terms]
+        """Return in how many living passages words stand."""
+        found: list[int] = living_frequency(self.words, self.alive, terms).tolist()
+        return found
 
     def allowed(self, where: Sequence[Condition]) -> NDArray[np.bool_] | None:
         """Return which passages may be found (R,); None: all."""
@@ -214,22 +273,29 @@ class Segment:
         RunError
             If anything is damaged.
         """
+        check_digests(self.folder)
+        self._check_mask()
         self.concepts.verify()
         self.words.verify()
         self.texts.verify()
-        _ = self.alive, self.owners, self.lengths, self.word_lengths, self.rebuilt
+        _ = self.alive, self.owners, self.rebuilt, self.totals, self.vocabulary()
         if (np.diff(self.ids) <= 0).any():
             raise self._damaged("ids.npy", "the numbers do not rise")
         for start in range(0, self.entry.passages, 1 << 14):
             if not np.isfinite(self.vectors[start : start + (1 << 14)]).all():
                 raise self._damaged("vectors.npy", "a value is not finite")
 
-    def _living_frequency(self, postings: Postings) -> Ints:
-        if self.alive is None:
-            return postings.frequency
-        dead = np.flatnonzero(~self.alive)
-        gone = np.bincount(postings.codes(dead).indices, minlength=postings.terms)
-        return np.asarray(postings.frequency - gone, np.int64)
+    def _check_mask(self) -> None:
+        """Hold the mask against the digest in its name."""
+        name = self.entry.alive
+        if name is None:
+            return
+        try:
+            digest = file_digest(self.folder / name)
+        except OSError as error:
+            raise self._damaged(name, error.strerror or str(error)) from error
+        if Path(name).stem.rpartition("-")[2] != digest[:16]:
+            raise self._damaged(name, "its SHA-256 is not the one in its name")
 
     def _meeting(self, condition: Condition) -> NDArray[np.bool_]:
         key = repr(condition)  # conditions on 1, 1.0 and True are equal, but not the same
@@ -247,8 +313,11 @@ class Segment:
     def _array(self, name: str, kind: np.dtype[Any], shape: tuple[int | None, ...]) -> Any:
         try:
             values = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
             raise self._damaged(name, str(error)) from error
+        if not isinstance(values, np.ndarray):
+            values.close()
+            raise self._damaged(name, "it is an archive")
         fits = len(values.shape) == len(shape) and all(
             want is None or have == want for have, want in zip(values.shape, shape, strict=True)
         )

@@ -15,7 +15,15 @@ from isthmus.errors import RunError
 from isthmus.files import written_whole
 from isthmus.search.passages import Passage, byte_spans
 
-__all__ = ["TEXTS", "Lines", "StoredPassage", "Texts", "lines_of", "write_lines"]
+__all__ = [
+    "TEXTS",
+    "Lines",
+    "StoredPassage",
+    "Texts",
+    "lines_of",
+    "storable",
+    "write_lines",
+]
 
 TEXTS = "texts.sqlite"
 """The file's name."""
@@ -121,7 +129,7 @@ def write_lines(
 def _document(row: int, d: Document) -> tuple[Any, ...]:
     facts = json.dumps(dict(d.metadata), ensure_ascii=True)
     said = (d.id, d.title, d.source)
-    return (row, *map(_storable, said), d.row, facts, d.fingerprint)
+    return (row, *map(storable, said), d.row, facts, d.fingerprint)
 
 
 def _passages(
@@ -131,13 +139,13 @@ def _passages(
     for number, (document, passages) in enumerate(documents):
         for passage, places in zip(passages, byte_spans(document, passages), strict=True):
             first, last = places if places is not None else (None, None)
-            text = _storable(passage.text)
+            text = storable(passage.text)
             where = (passage.start, passage.end, first, last, passage.tokens, passage.titled)
             yield (row, number, passage.number, *where, text)
             row += 1
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Return a text that SQLite can keep: lone surrogates can't be written as UTF-8."""
     try:
         text.encode()
@@ -197,7 +205,10 @@ class Texts:
 
     def documents(self) -> list[tuple[str, str]]:
         """Return id and fingerprint of every document, in the order of their rows."""
-        return list(self._ask("SELECT id, fingerprint FROM documents ORDER BY row"))
+        found = self._ask("SELECT id, fingerprint FROM documents ORDER BY row")
+        if not all(isinstance(id_, str) for id_, _ in found):
+            raise self._damaged("a document has no id")
+        return found
 
     def facts(self) -> list[Metadata]:
         """Return what conditions may ask about every document, in the order of their rows."""
@@ -235,6 +246,11 @@ class Texts:
     def _passage(self, line: tuple[Any, ...]) -> StoredPassage:
         row, document, number, start, end, first, last, tokens, titled, *said = line
         text, title, source, at, facts = said
+        numbers = (row, number, start, end, tokens, titled)
+        if not all(type(value) is int for value in numbers) or not all(
+            isinstance(value, str) for value in (document, text, title, source)
+        ):
+            raise self._damaged(f"passage {row} is none")
         return StoredPassage(
             row,
             document,
@@ -255,7 +271,7 @@ class Texts:
     def _metadata(self, facts: str) -> Metadata:
         try:
             said = json.loads(facts)
-        except ValueError as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise self._damaged(str(error)) from error
         if not isinstance(said, dict):
             raise self._damaged("metadata are no mapping")

@@ -33,7 +33,8 @@ class DictionarySettings:
     """What kind of dictionary an index gets; zeros follow from the number of passages."""
 
     latents: int = 0
-    """Concepts; 0: some 0.6 a passage, at least 32 and at most 4,096."""
+    """Concepts; 0: one for every 8 passages, at least 32 and at most 4,096. More of them found no
+    more on the judged collections, and fewer of them could be named."""
     k: int = 64
     """Active concepts of a passage at most; never more than a quarter of all."""
     epochs: int = 0
@@ -60,9 +61,9 @@ class DictionarySettings:
         Examples
         --------
         >>> DictionarySettings().sized(5_000)
-        DictionarySettings(latents=3008, k=64, epochs=60, seed=0)
+        DictionarySettings(latents=640, k=64, epochs=60, seed=0)
         """
-        latents = self.latents or min(4096, max(32, round(passages * 0.6 / 32) * 32))
+        latents = self.latents or min(4096, max(32, round(passages / 8 / 32) * 32))
         epochs = self.epochs or min(100, max(20, math.ceil(_SAMPLES / max(passages, 1))))
         k = min(self.k, max(1, latents // 4))
         return dataclasses.replace(self, latents=latents, k=k, epochs=epochs)

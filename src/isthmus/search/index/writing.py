@@ -10,16 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from isthmus.errors import RunError
+from isthmus.search.index.holding import unheld
 from isthmus.search.index.manifest import HEAD, Manifest, read_manifest, write_manifest
+from isthmus.search.index.sealing import seal
 
 try:
     import fcntl
 except ImportError:  # not a POSIX system: nobody else is kept out
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["commit", "new_folder", "swept", "writing"]
+__all__ = ["KINDS", "LOCK", "commit", "new_folder", "swept", "writing"]
 
-_LOCK, _SEGMENTS = ".writing", "segments"
+LOCK = ".writing"
+"""The file that a writer holds; an index that was never finished is known by it."""
+KINDS = ("segments", "dictionaries", "concepts", "embedder")
+"""Folders of an index that hold folders which never change."""
 
 
 @contextlib.contextmanager
@@ -33,36 +38,46 @@ def writing(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+        handle = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
     except OSError as error:
         raise RunError(
             "the index can't be written", where=str(folder), why=error.strerror or str(error)
         ) from error
     try:
-        if fcntl is not None:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise RunError(
-                    "another process is writing this index",
-                    where=str(folder),
-                    fix="wait until it is done, or choose another folder with --out",
-                ) from error
+        if not _taken(handle):
+            raise RunError(
+                "another process is writing this index",
+                where=str(folder),
+                fix="wait until it is done, or choose another folder with --out",
+            )
         yield
     finally:
         os.close(handle)
+
+
+def _taken(handle: int) -> bool:
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
 
 
 @contextlib.contextmanager
 def new_folder(index: Path, kind: str) -> Iterator[Path]:
     """Make a folder in ``index/kind`` that stays if the block succeeds, and goes if it fails.
 
-    It is no part of the index before a head names it.
+    It is sealed at the end, and no part of the index before a head names it.
     """
     place = index / kind / secrets.token_hex(6)
     try:
         place.mkdir(parents=True)
         yield place
+        seal(place)
         _synced(place)
     except BaseException as error:
         shutil.rmtree(place, ignore_errors=True)
@@ -89,23 +104,40 @@ def commit(index: Path, manifest: Manifest) -> None:
 
 
 def swept(index: Path) -> None:
-    """Remove what killed or failed writers, and older heads, left behind."""
-    if not (index / HEAD).exists():
-        return
-    manifest = read_manifest(index)
-    kept = {
-        _SEGMENTS: {entry.folder for entry in manifest.segments},
-        "dictionaries": {str(manifest.dictionary.get("folder"))},
-        "concepts": {str(manifest.concepts)},
-        "embedder": {str(manifest.embedder.get("state"))},
-    }
-    for kind, names in kept.items():
+    """Remove what killed or failed writers, and older heads, left behind.
+
+    What a reader still holds stays until the next time. Without a head, all goes but the log of
+    edits.
+
+    Raises
+    ------
+    RunError
+        If the head is damaged.
+    """
+    named: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    manifest = read_manifest(index) if (index / HEAD).exists() else None
+    if manifest is not None:
+        named = {
+            "segments": {entry.folder for entry in manifest.segments},
+            "dictionaries": {str(manifest.dictionary.get("folder"))},
+            "concepts": {str(manifest.concepts)},
+            "embedder": {str(manifest.embedder.get("state"))},
+        }
+    for kind, names in named.items():
         for found in (index / kind).glob("*"):
             if found.name not in names:
-                shutil.rmtree(found, ignore_errors=True)
-    for entry in manifest.segments:
-        for mask in (index / _SEGMENTS / entry.folder).glob("alive-*.npy"):
-            if mask.name != entry.alive:
+                with unheld(found) as free:
+                    if free:
+                        shutil.rmtree(found, ignore_errors=True)
+    for entry in manifest.segments if manifest is not None else ():
+        _without_old_masks(index / "segments" / entry.folder, entry.alive)
+
+
+def _without_old_masks(segment: Path, current: str | None) -> None:
+    old = [mask for mask in segment.glob("alive-*.npy") if mask.name != current]
+    if old:
+        with unheld(segment) as free, contextlib.suppress(OSError):
+            for mask in old if free else ():
                 mask.unlink(missing_ok=True)
 
 

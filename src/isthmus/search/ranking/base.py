@@ -113,3 +113,16 @@ def best_of(scores: Sequence[Scores], limit: int) -> list[Found]:
         ]
     kept.sort(key=lambda item: item[:2])
     return [Found(segment, row, id_, -score) for score, id_, segment, row in kept[:limit]]
+
+
+def near_best(scores: Sequence[Scores], limit: int, slack: float) -> list[Scores]:
+    """Keep the rows that may be among the best, where each score may be off by ``slack``."""
+    values = np.concatenate([np.empty(0), *(part.scores for part in scores)])
+    if len(values) <= limit:
+        return list(scores)
+    bar = np.partition(values, len(values) - limit)[len(values) - limit] - 2 * slack
+    return [
+        Scores(part.segment, part.rows[near], part.scores[near])
+        for part in scores
+        if (near := part.scores >= bar).any()
+    ]

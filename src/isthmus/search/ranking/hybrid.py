@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,25 +10,32 @@ import numpy as np
 
 from isthmus.errors import ConfigError
 from isthmus.search.filters import Condition
-from isthmus.search.ranking.base import Explained, Found, Query, Scores, best_of
+from isthmus.search.ranking.base import (
+    Explained,
+    Floats,
+    Found,
+    Query,
+    Scores,
+    best_of,
+    near_best,
+)
 from isthmus.search.ranking.concepts import ConceptRanking, Weighting
 from isthmus.search.ranking.vectors import DenseRanking
 from isthmus.search.ranking.words import WordRanking
 
 if TYPE_CHECKING:
     from isthmus.search.index.index import Index
+    from isthmus.search.index.segment import Segment
 
 __all__ = ["HybridRanking", "HybridWeights"]
-
-_SPARE = 32
 
 
 @dataclass(frozen=True)
 class HybridWeights:
-    """What each part counts for; concepts and words are first divided by their best score."""
+    """What each part counts for; concepts and words are first divided by their largest score."""
 
     concepts: float = 0.15
-    """Concepts, whose best passage of a query has 1."""
+    """Concepts, whose best passage of a query has 1; of a steered one perhaps -1 the worst."""
     dense: float = 1.0
     """Cosine of the vectors, as it is."""
     words: float = 0.3
@@ -46,7 +53,9 @@ class HybridWeights:
 class HybridRanking:
     """A weighted sum of three scores.
 
-        w_c * concepts / best concepts + w_d * cosine + w_w * BM25 of words / best BM25
+        w_c * concepts / largest + w_d * cosine + w_w * BM25 of words / largest
+
+    where the largest is that of the query's scores, in size, over all passages that may be found.
 
     Parameters
     ----------
@@ -78,26 +87,20 @@ class HybridRanking:
         }
         sums = {part.segment: np.zeros(part.segment.entry.passages) for part in dense}
         for name, parts in named.items():
-            best = max((float(p.scores.max(initial=0.0)) for p in parts), default=0.0)
-            self.factors[name] = getattr(self.asked, name) / best if best > 0 else 0.0
+            largest = max((float(np.abs(p.scores).max(initial=0.0)) for p in parts), default=0.0)
+            self.factors[name] = getattr(self.asked, name) / largest if largest > 0 else 0.0
             for part in parts:
                 sums[part.segment][part.rows] += self.factors[name] * part.scores
-        rough = [
-            Scores(p.segment, p.rows, self.asked.dense * p.scores + sums[p.segment][p.rows])
-            for p in dense
-        ]
-        # the cosine was taken in float32: those that are near are added up again in float64
-        exact = [
-            Found(
-                f.segment,
-                f.row,
-                f.id,
-                self.asked.dense * self.dense.exactly(f.segment, f.row)
-                + float(sums[f.segment][f.row]),
-            )
-            for f in best_of(rough, limit + _SPARE)
-        ]
-        return sorted(exact, key=lambda f: (-f.score, f.id))[:limit]
+        near = near_best(
+            [self._with(part, sums) for part in dense], limit, self.asked.dense * self.dense.slack
+        )
+        # the cosine was taken in float32: what is near is added up again in float64
+        return best_of([self._with(self.dense.exact(part), sums) for part in near], limit)
+
+    def _with(self, dense: Scores, sums: Mapping[Segment, Floats]) -> Scores:
+        """Add weighed cosines to the other parts of the same rows."""
+        rest = sums[dense.segment][dense.rows]
+        return Scores(dense.segment, dense.rows, self.asked.dense * dense.scores + rest)
 
     def explain(self, found: Found) -> Explained:
         """Return what concepts, vector and words added."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isthmus.search.filters import Condition
-from isthmus.search.ranking.base import Explained, Found, Query, Scores, best_of, scored
+from isthmus.search.ranking.base import Explained, Found, Query, Scores, best_of, near_best, scored
 
 if TYPE_CHECKING:
     from isthmus.search.index.index import Index
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DenseRanking", "ReconstructionRanking"]
 
-_BLOCK, _SPARE = 1 << 14, 32
+_BLOCK = 1 << 14
 
 
 class DenseRanking:
@@ -44,9 +44,8 @@ class DenseRanking:
     def search(self, limit: int, where: Sequence[Condition]) -> list[Found]:
         """Return the best passages."""
         # screened in float32, scored in float64
-        near = best_of(self.scores(None, where), limit + _SPARE)
-        found = [Found(f.segment, f.row, f.id, self.exactly(f.segment, f.row)) for f in near]
-        return sorted(found, key=lambda f: (-f.score, f.id))[:limit]
+        near = near_best(self.scores(None, where), limit, self.slack)
+        return best_of([self.exact(part) for part in near], limit)
 
     def scores(self, limit: int | None, where: Sequence[Condition]) -> list[Scores]:
         """Return the scores of all rows, in float32 arithmetic."""
@@ -63,9 +62,24 @@ class DenseRanking:
             found.append(Scores(segment, rows, values[rows].astype(np.float64)))
         return found
 
+    @property
+    def slack(self) -> float:
+        """How far `scores` may be off: float32 sums of D products of unit vectors."""
+        return (len(self.vector) + 8) * 2.0**-23
+
+    def exact(self, part: Scores) -> Scores:
+        """Return scores of the same rows in float64: one score does not depend on the others."""
+        scores = np.empty(len(part.rows))
+        for start in range(0, len(scores), _BLOCK):
+            rows = part.rows[start : start + _BLOCK]
+            products = part.segment.vectors[rows].astype(np.float64) * self.vector
+            scores[start : start + _BLOCK] = products.sum(axis=1)
+        return Scores(part.segment, part.rows, scores)
+
     def exactly(self, segment: Segment, row: int) -> float:
         """Return one score in float64."""
-        return float(segment.vectors[row].astype(np.float64) @ self.vector)
+        one = Scores(segment, np.array([row]), np.empty(1))
+        return float(self.exact(one).scores[0])
 
     def explain(self, found: Found) -> Explained:
         """Take a cosine apart."""

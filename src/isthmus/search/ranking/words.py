@@ -36,7 +36,7 @@ class WordRanking:
     def __init__(self, index: Index, query: Query, bm25: BM25 | None = None) -> None:
         self.index, self.bm25 = index, bm25 or BM25()
         self.counts = Counter(index.words.tokens(query.text))
-        self.terms = [segment.texts.terms(list(self.counts)) for segment in index.segments]
+        self.terms = [segment.terms(list(self.counts)) for segment in index.segments]
         frequency: Counter[str] = Counter()
         for segment, known in zip(index.segments, self.terms, strict=True):
             found = segment.word_frequency(list(known.values()))
@@ -45,7 +45,7 @@ class WordRanking:
         weights = self.bm25.weights(
             [self.counts[word] for word in words],
             [frequency[word] for word in words],
-            max(index.written, 1),
+            max(index.living, 1),
         )
         self.weights = dict(zip(words, weights.tolist(), strict=True))
 

@@ -36,16 +36,19 @@ class MultimodalTraining(Training):
     """How far pictures are changed."""
     hide: str = ""
     """A factor, such as speaker, that a critic keeps out of the shared codes."""
-    hide_weight: float = 0.3
-    """How strongly the critic's gradient is reversed, once it is warm."""
+    hide_weight: float = 1.0
+    """How much encoders heed the critic, once it is warm: what a nat of its knowledge costs."""
     keep_weight: float = 0.1
     """How strongly private codes are held to tell that factor."""
+    pure_weight: float = 1.0
+    """How much encoders heed critics that find the class in private codes, where classes are
+    known: style is to go with any class. 0: none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.average < 1:
             raise ConfigError(f"average must be in [0, 1), not {self.average}")
-        for name in ("minutes", "hide_weight", "keep_weight"):
+        for name in ("minutes", "hide_weight", "keep_weight", "pure_weight"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} can't be negative, as {getattr(self, name)} is")
         if self.binarise != "no":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from isthmus.data.multimodal import MultimodalData
@@ -13,95 +15,117 @@ from isthmus.errors import ConfigError
 from isthmus.models.multimodal.model import MultimodalAutoencoder
 from isthmus.models.multimodal.objective import Pass
 from isthmus.models.multimodal.rows import Rows
+from isthmus.training.multimodal.config import MultimodalTraining
 
-__all__ = ["Critics", "reversed_gradient"]
-
-
-class _Reversed(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: float) -> Tensor:
-        ctx.weight = weight
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return -ctx.weight * gradients[0], None
-
-
-def reversed_gradient(x: Tensor, weight: float) -> Tensor:
-    """Return x; its gradient comes back with the opposite sign, times ``weight``.
-
-    Source: Ganin and Lempitsky, arXiv:1409.7495.
-    """
-    result: Tensor = _Reversed.apply(x, weight)  # type: ignore[no-untyped-call]
-    return result
+__all__ = ["Critics"]
 
 
 class Critics(nn.Module):
-    """Classifiers of one factor from the codes of every modality for which it is known.
+    """Classifiers that watch the codes of every modality for which there is something to tell.
 
-    Those on shared codes learn the factor as well as they can, and the encoder learns to give
-    them nothing; those on private codes and their encoder learn it together. They are part of
-    the training, not of the model.
+    Those that are to learn nothing are trained on codes that they can't change, and encoders
+    learn to leave them undecided: the cross-entropy of their answer with the even one, which is
+    bounded below, where a reversed gradient (Ganin and Lempitsky, arXiv:1409.7495) rewards codes
+    that are told apart wrongly, and are told apart all the same. Those that are to learn, learn
+    together with their encoder. All are part of the training, not of the model.
+
+    Parameters
+    ----------
+    model, data
+        What is trained, and on what.
+    config
+        ``hide``, ``hide_weight``, ``keep_weight`` and ``pure_weight``.
 
     Raises
     ------
     ConfigError
-        If no modality of the data knows the factor.
+        If no modality of the data knows the factor that is to be hidden.
+
+    Source: Tzeng, Hoffman, Darrell and Saenko, "Simultaneous deep transfer across domains and
+    tasks", arXiv:1510.02192 (confusion).
     """
 
     def __init__(
-        self,
-        factor: str,
-        model: MultimodalAutoencoder,
-        data: MultimodalData,
-        *,
-        hide: float,
-        keep: float,
+        self, model: MultimodalAutoencoder, data: MultimodalData, config: MultimodalTraining
     ) -> None:
         super().__init__()
-        self.factor, self.hide, self.keep = factor, hide, keep
-        known = {
-            name: int(m.factors[factor].max()) + 1
-            for name, m in data.modalities.items()
-            if factor in m.factors and name in model.modalities
-        }
+        self.posts: list[_Post] = []
+        self.heads = nn.ModuleDict()
+        if config.hide:
+            self._watch_factor(model, data, config)
+        if config.pure_weight and data.classes:
+            for name in model.names:
+                self._add(
+                    model, _Post("", name, "private", True, config.pure_weight), len(data.classes)
+                )
+
+    def _watch_factor(
+        self, model: MultimodalAutoencoder, data: MultimodalData, config: MultimodalTraining
+    ) -> None:
+        factor = config.hide
+        known = [n for n in model.names if factor in data[n].factors]
         if not known:
-            has = sorted({f for m in data.modalities.values() for f in m.factors})
+            has = sorted({f for name in model.names for f in data[name].factors})
             raise ConfigError(
                 f"no modality knows the factor {factor!r}",
                 fix=f"the data know: {', '.join(has) or 'none'}",
             )
-        self.on_shared, self.on_private = nn.ModuleDict(), nn.ModuleDict()
-        for name, count in known.items():
-            self.on_shared[f"of {name}"] = _head(model.shared, count)
-            private = model.sizes(name).latent - model.shared
-            if private:
-                self.on_private[f"of {name}"] = nn.Linear(private, count)
-        self.names = tuple(known)
+        for name in known:
+            count = int(data[name].factors[factor].max()) + 1
+            self._add(model, _Post(factor, name, "shared", True, config.hide_weight), count)
+            self._add(model, _Post(factor, name, "private", False, config.keep_weight), count)
+
+    def _add(self, model: MultimodalAutoencoder, post: _Post, count: int) -> None:
+        private = model.sizes(post.modality).latent - model.shared
+        width = model.shared if post.codes == "shared" else private
+        if width and count > 1:
+            self.posts.append(post)
+            self.heads[post.key] = _head(width, count) if post.hides else nn.Linear(width, count)
 
     def penalty(self, found: Pass, rows: Rows, share: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the critics' cost of each row, (B,), and their accuracies.
+        """Return the critics' cost of each row, (B,), and how often they are right.
 
         Parameters
         ----------
         share
-            How far the training is, from 0 to 1: the reversal grows with it, as in the source.
+            How far the training is, from 0 to 1: critics are heeded more and more at its start.
         """
         total = torch.zeros(len(rows), device=rows.labels.device)
         logs: dict[str, Tensor] = {}
-        strength = 2 / (1 + torch.tensor(-10 * share).exp().item()) - 1
-        for name in self.names:
-            truth = rows.factors[self.factor][name]
-            seen = reversed_gradient(found.shared[name], self.hide * strength)
-            total = total + _cost(self.on_shared[f"of {name}"](seen), truth)
-            logs[f"{self.factor}_in_shared_{name}"] = _right(
-                self.on_shared[f"of {name}"], found.shared[name], truth
-            )
-            if f"of {name}" in self.on_private and name in found.private:
-                head = self.on_private[f"of {name}"]
-                total = total + self.keep * _cost(head(found.private[name]), truth)
+        for post in self.posts:
+            truth, head = post.truth(rows), self.heads[post.key]
+            codes = (found.shared if post.codes == "shared" else found.private)[post.modality]
+            if not post.hides:
+                total = total + post.weight * _cost(head(codes), truth)
+                continue
+            told = head(codes.detach())
+            heed = post.weight * min(1.0, 10 * share)
+            total = total + _cost(told, truth) + heed * _doubt(head, codes, truth)
+            logs[f"told_{post.key}"] = _right(told, truth)
         return total, logs
+
+
+@dataclass(frozen=True)
+class _Post:
+    """What a critic watches."""
+
+    factor: str
+    """The factor that it tells; empty: the class."""
+    modality: str
+    codes: str
+    hides: bool
+    weight: float
+
+    @property
+    def key(self) -> str:
+        return f"{self.factor or 'class'}_{self.codes}_{self.modality}"
+
+    def truth(self, rows: Rows) -> Tensor:
+        """Return what the critic should say of each row, -1 where nobody knows, (B,)."""
+        if self.factor:
+            return rows.factors[self.factor][self.modality]
+        there = rows.mask[self.modality]
+        return torch.where(there, rows.labels, rows.labels.new_tensor(-1))
 
 
 def _head(width: int, count: int) -> nn.Module:
@@ -113,9 +137,17 @@ def _cost(scores: Tensor, truth: Tensor) -> Tensor:
     return F.cross_entropy(scores, truth, ignore_index=-1, reduction="none")
 
 
+def _doubt(head: nn.Module, codes: Tensor, truth: Tensor) -> Tensor:
+    """Return how far a critic is from undecided, in nats, (B,); only the codes have a gradient."""
+    fixed = {name: value.detach() for name, value in head.named_parameters()}
+    scores: Tensor = functional_call(head, fixed, (codes,))
+    away = -scores.log_softmax(1).mean(1) - math.log(scores.shape[1])
+    return torch.where(truth >= 0, away, away.new_zeros(()))
+
+
 @torch.no_grad()
-def _right(head: nn.Module, codes: Tensor, truth: Tensor) -> Tensor:
+def _right(told: Tensor, truth: Tensor) -> Tensor:
     known = truth >= 0
-    right = (head(codes).argmax(1) == truth) & known
+    right = (told.argmax(1) == truth) & known
     share: Tensor = right.sum() / known.sum().clamp_min(1)
     return share

@@ -7,7 +7,7 @@ import math
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -34,6 +34,8 @@ from isthmus.training.stopping import Stopped, stop_flag
 __all__ = ["MultimodalFitted", "fit_multimodal"]
 
 logger = logging.getLogger(__name__)
+EARLIEST = 200
+"""Steps before which no alarm is sounded."""
 
 
 @dataclass(frozen=True)
@@ -130,10 +132,9 @@ class _Loop:
         views = model.joining.uses_views
         self.feed = Feed(data, config, views=views, device=self.device)
         self.critics: Critics | None = None
-        if config.hide:
-            self.critics = Critics(
-                config.hide, model, data, hide=config.hide_weight, keep=config.keep_weight
-            ).to(self.device)
+        critics = Critics(model, data, config).to(self.device)
+        if critics.posts:
+            self.critics = critics
         self.trained = nn.ModuleDict({"model": model})
         if self.critics is not None:
             self.trained["critics"] = self.critics
@@ -146,6 +147,7 @@ class _Loop:
         self.batches = math.ceil(self.size / config.batch_size)
         self.saved = self.told = time.monotonic()
         self.warnings: list[str] = []
+        self.unwarmed = replace(config, warmup_steps=0)
 
     def run(self, resume: bool) -> MultimodalFitted:
         """Train to the end, from the start or from the checkpoint."""
@@ -256,13 +258,10 @@ class _Loop:
 
     def _rate(self, share: float) -> float:
         """Return the learning rate; see :func:`rate_at`, with the clock as well as the steps."""
-        total = max(self.batches * self.config.epochs, 1)
-        by_steps = rate_at(self.at.step, total, self.config)
-        if not self.config.minutes:
-            return by_steps
-        warm = min(1.0, (self.at.step + 1) / max(self.config.warmup_steps, 1))
-        late = rate_at(round(share * 1_000_000), 1_000_000, _without_warmup(self.config))
-        return late * warm
+        # a short training must not spend itself on warming up
+        warm_steps = min(self.config.warmup_steps, self.batches * self.config.epochs // 10)
+        warm = min(1.0, (self.at.step + 1) / max(warm_steps, 1))
+        return warm * rate_at(round(share * 1_000_000), 1_000_000, self.unwarmed)
 
     def _end_epoch(self) -> None:
         """Validate, write the epoch's row, and sound the alarm where a modality collapses."""
@@ -298,7 +297,9 @@ class _Loop:
         finally:
             if own:
                 self.model.load_state_dict(own)
-        if epoch in {1, 5, self.config.epochs} or self._is_late():
+        # nothing is to be expected of a first epoch of a few steps
+        due = epoch in {1, 5} and self.at.step >= EARLIEST
+        if due or epoch == self.config.epochs or self._is_late():
             for said in alarms(found, self.references, epoch):
                 logger.warning(said)
                 self.warnings.append(said)
@@ -353,12 +354,6 @@ class _Loop:
             why="the steps were too large for this model and these data",
             fix=f"lower --lr (it was {self.config.lr:g}), or add --clip 1 or --warmup-steps 500",
         )
-
-
-def _without_warmup(config: MultimodalTraining) -> MultimodalTraining:
-    from dataclasses import replace
-
-    return replace(config, warmup_steps=0)
 
 
 def _check(model: MultimodalAutoencoder, data: MultimodalData) -> None:
