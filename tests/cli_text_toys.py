@@ -22,10 +22,11 @@ COMMON = (
     *("people", "often", "find", "that", "several", "old", "ways"),
     *("remain", "useful", "during", "every", "season"),
 )
-QUICK = ("--embedder", "lexical", "--threads", "1", "--epochs", "40", "--latents", "32", "--k", "4")
+_SMALL = ("--embedder", "lexical", "--dim", "64", "--threads", "1")
+QUICK = (*_SMALL, "--epochs", "40", "--latents", "32", "--k", "4")
 """Settings that make an index of these in a second or two."""
 
-FEW = ("--embedder", "lexical", "--threads", "1", "--epochs", "3")
+FEW = (*_SMALL, "--epochs", "3")
 """Settings that make one where what the concepts are does not matter."""
 
 

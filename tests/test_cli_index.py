@@ -1,10 +1,12 @@
 """`isthmus index`: making an index, bringing it up to date, and what goes wrong."""
 
+import io
 import signal
 import threading
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import isthmus as im
 from cli_text_toys import (
@@ -20,6 +22,8 @@ from cli_text_toys import (
 from cli_tools import finished, isthmus, program, refused, snapshot, succeeded
 from embedder_toys import needs_minilm
 from endpoint_tools import serving, vectors
+from isthmus.cli.screen import Screen
+from isthmus.cli.stages import Stages, staging
 from isthmus.errors import ConfigError
 from isthmus.search.index.manifest import read_manifest
 
@@ -323,6 +327,49 @@ def test_interrupting_leaves_the_old_index(tmp_path):
     after = snapshot(out)
     assert {k: v for k, v in after.items() if k in before} == before
     assert succeeded("index", out, "--verify", "--json").json["documents"] == 30
+
+
+def test_interrupting_the_fit_keeps_the_index_and_says_so(tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    out = tmp_path / "a.index"
+    with monkeypatch.context() as patched:
+        patched.setattr("isthmus.search.fitting.fit_hybrid", stopped)
+        answer = isthmus("index", judged_folder(), "--out", out, *FEW, "--no-concepts")
+    assert answer.code == 130
+    assert "the index is made, but weights were not fitted" in answer.err
+    assert succeeded("index", out, "--no-concepts", "--json").json["hybrid"]["queries"] == 24
+
+
+def test_a_terminal_gets_a_bar_and_a_quiet_one_nothing():
+    written = io.StringIO()
+    screen = Screen()
+    screen.err = Console(file=written, force_terminal=True, width=80)
+    with staging(screen) as tell:
+        tell("embedding", 0, 10)
+        tell("embedding", 10, 10)
+    assert "embedding" in written.getvalue()
+    with staging(Screen(quiet=True)) as tell:
+        tell("embedding", 1, 10)
+
+
+def test_stages_say_how_much_is_done_and_what_is_left(monkeypatch):
+    now = {"time": 100.0}
+    monkeypatch.setattr("isthmus.cli.stages.time.monotonic", lambda: now["time"])
+    shown, over = [], []
+    stages = Stages(lambda line, done, total: shown.append(line), over.append)
+    stages("embedding", 50, 250)
+    now["time"] += 2
+    stages("embedding", 150, 250)
+    stages("encoding", 0, 0)
+    stages.close()
+    assert shown == [
+        "embedding  50/250 passages",
+        "embedding  150/250 passages  50/s  2 s left",
+        "encoding",
+    ]
+    assert over == ["embedding  250/250 passages  100/s  2.0 s", "encoding  0.0 s"]
 
 
 # ---------------------------------------------------------------- in Python

@@ -25,15 +25,25 @@ EXPECTED = {
 def program(monkeypatch):
     """Import a program the way that running it as a script would."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    for name in ("common", *EXPECTED):
+    for name in ("common", "concept_search", *EXPECTED):
         monkeypatch.delitem(sys.modules, name, raising=False)
     yield import_module
-    for name in ("common", *EXPECTED):
+    for name in ("common", "concept_search", *EXPECTED):
         sys.modules.pop(name, None)
 
 
 def test_every_program_is_tested():
-    assert {p.stem for p in EXAMPLES.glob("*.py")} == {"common", *EXPECTED}
+    assert {p.stem for p in EXAMPLES.glob("*.py")} == {"common", "concept_search", *EXPECTED}
+
+
+def test_texts_become_concepts_hits_and_quotations(program, tmp_path, capsys):
+    program("concept_search").main(["--quick", "--out", str(tmp_path / "texts.index")])
+    said = capsys.readouterr()
+    assert "lexical: hashed n-grams and SVD, no language model" in said.out
+    assert len(re.findall(r"because of", said.out)) == 3
+    assert "Quoted from your corpus, not generated" in said.out
+    assert ">>" in said.out
+    assert (tmp_path / "texts.index" / "index.json").is_file()
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from index_toys import FILLER, SMALL, TOPICS, WordVectors, build, documents, opened, sums
 
+from index_toys import FILLER, SMALL, TOPICS, WordVectors, build, documents, opened, sums
 from isthmus.errors import ConfigError
 from isthmus.search.filters import Condition, read_condition
 from isthmus.search.index.gathering import joined_codes
@@ -246,7 +246,9 @@ def test_fewer_hits_are_the_first_of_more(patched, text, way, limit):
 
 
 @settings(max_examples=30, deadline=None)
-@given(text=queries, way=st.sampled_from([w for w in WAYS if w != "hybrid"]), topic=st.integers(-1, 8))
+@given(
+    text=queries, way=st.sampled_from([w for w in WAYS if w != "hybrid"]), topic=st.integers(-1, 8)
+)
 def test_a_filter_leaves_the_other_hits_as_they_are(patched, text, way, topic):
     every = patched.search(text, by=way, limit=10_000).hits
     some = patched.search(text, by=way, limit=10_000, where=[Condition("topic", "=", topic)]).hits
@@ -380,7 +382,7 @@ def test_a_query_of_unknown_words_finds_nothing_by_words(index):
 def test_a_query_whose_concepts_no_passage_has_is_called_unknown(index):
     absent = [int(c) for c in np.flatnonzero(index.concept_frequency == 0)]
     query, _ = index.query("yeast")
-    gone = Steering({c: 1.0 for c in absent}, frozenset(query.concepts.tolist()) - set(absent))
+    gone = Steering(dict.fromkeys(absent, 1.0), frozenset(query.concepts.tolist()) - set(absent))
     found = index.search("yeast", steering=gone)
     assert found.unknown
     assert found.hits == ()
@@ -436,9 +438,7 @@ def test_numbers_of_any_integer_kind_name_concepts(index):
 
 def test_passages_are_found_by_their_numbers(patched):
     ids = [int(i) for segment in patched.segments for i in segment.ids]
-    dead = sorted(
-        set(ids) - {int(i) for s in patched.segments for i in s.ids[s.living]}
-    )
+    dead = sorted(set(ids) - {int(i) for s in patched.segments for i in s.ids[s.living]})
     assert dead
     found = patched.passages([*ids, 10**12, -1])
     assert [p is None for p in found] == [i in set(dead) for i in ids] + [True, True]

@@ -20,7 +20,7 @@ from isthmus.models.multimodal import (
     PoE,
     Rows,
 )
-from isthmus.models.multimodal.contrast import Look, contrast, covariance, variance
+from isthmus.models.multimodal.contrast import Look, contrast, covariance, guessed, variance
 from isthmus.models.multimodal.gaussians import Normal
 from isthmus.models.multimodal.modality import balanced
 from isthmus.networks.base import Halves
@@ -347,6 +347,24 @@ def test_contrast_leaves_out_what_is_missing():
     assert found[:2].tolist() == pytest.approx((-(forth + back) / 2).tolist(), rel=1e-5)
 
 
+def test_guesses_by_hand():
+    u = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.8, 0.6], [0.99, 0.141], [0.0, 0.0]])
+    labels = torch.tensor([4, 7, -1, -1, -1])
+    there = torch.tensor([True, True, True, True, False])
+    scale = torch.tensor(5.0)
+    # row 2: e^4 / (e^4 + e^3) = 0.73; row 3: 0.986; row 4 has nothing
+    cases = ((0.7, [4, 7, 4, 4, -1]), (0.9, [4, 7, -1, 4, -1]), (0.99, [4, 7, -1, -1, -1]))
+    for least, wanted in cases:
+        assert guessed([Look(u, there)], labels, least, scale).tolist() == wanted
+    # a second look of the other mind makes row 3 uncertain
+    other = u.clone()
+    other[3] = torch.tensor([0.0, 1.0])
+    both = [Look(u, there), Look(other, there)]
+    assert guessed(both, labels, 0.7, scale).tolist() == [4, 7, 4, -1, -1]
+    assert guessed(both, torch.full((5,), -1), 0.5, scale).tolist() == [-1] * 5
+    assert guessed(both, torch.arange(5), 0.5, scale).tolist() == list(range(5))
+
+
 def test_spread_by_hand():
     codes = torch.tensor([[0.0, 0.0], [2.0, 2.0]])
     # variances 2 and 2, covariance 2: no shortfall below 1, and 2 * 2^2 / 2
@@ -393,6 +411,7 @@ def test_shared_codes_of_aligned_lie_on_a_sphere():
         lambda: Aligned(cross=1.5),
         lambda: Aligned(temperature=0.0),
         lambda: Aligned(contrast=-1.0),
+        lambda: Aligned(guess=0.0),
         lambda: MVTCAE(alpha=1.2),
         lambda: MVTCAE(beta=float("nan")),
         lambda: PoE(drawn=-1),

@@ -14,7 +14,7 @@ from isthmus.models.multimodal import Modality, Rows, modality_of
 from isthmus.networks import MLP
 from isthmus.training import Stopped
 from isthmus.training.multimodal import MultimodalTraining, fit_multimodal
-from isthmus.training.multimodal.critics import Critics, _doubt
+from isthmus.training.multimodal.critics import Critics, _doubt, separation
 from isthmus.training.multimodal.feeding import Feed
 from isthmus.training.multimodal.fit_quality import alarms, explained
 from multimodal_models import NAMES, small
@@ -249,6 +249,36 @@ def test_doubt_is_nothing_for_an_undecided_critic_and_moves_codes_alone():
     # by hand: uniform cross-entropy of scores (1, 0, 0), less log 3
     one = _doubt(head, torch.tensor([[1.0, 0.0]]), truth[:1]).item()
     assert one == pytest.approx(np.log(np.e + 2) - 1 / 3 - np.log(3), rel=1e-5)
+
+
+def test_separation_by_hand():
+    codes = torch.tensor([[0.0, 5.0], [2.0, 5.0], [4.0, 5.0], [6.0, 5.0]], requires_grad=True)
+    groups = torch.tensor([0, 0, 1, 1])
+    # means 1 and 5 about 3: between 16, in all 20; the second coordinate never moves
+    found = separation(codes, groups, None)
+    assert found.item() == pytest.approx((16 / 20 + 0) / 2 - 1 / 3, abs=1e-6)
+    found.backward()
+    assert codes.grad.isfinite().all()
+
+
+def test_separation_is_blind_to_what_it_should_be():
+    generator = torch.Generator().manual_seed(0)
+    groups = torch.arange(600) % 3
+    noise = torch.randn(600, 4, generator=generator)
+    assert separation(noise, groups, None).item() < 0.01
+    labels = (torch.arange(600) // 3) % 2
+    assert separation(noise + 9 * groups[:, None], groups, None).item() > 0.9
+    # groups differ only as classes do: nothing is left once the classes' means are out
+    mixed = noise + 9.0 * labels[:, None]
+    crossed = torch.where(torch.rand(600, generator=generator) < 0.8, labels, groups)
+    assert separation(mixed, crossed, None).item() > 0.2
+    assert separation(mixed, crossed, labels).item() < 0.01
+
+
+@pytest.mark.parametrize("truth", [[-1, -1, -1], [0, 0, 0], [0, 1, -1]])
+def test_separation_of_too_few_is_nothing(truth):
+    codes = torch.randn(3, 2, requires_grad=True)
+    assert separation(codes, torch.tensor(truth), torch.zeros(3)).item() == 0
 
 
 def factored(size=360):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from index_toys import FILLER, TOPICS, build, documents, opened, with_
 
+from index_toys import FILLER, TOPICS, build, documents, opened, with_
 from isthmus.errors import ConfigError
 from isthmus.search.index.describing import edit_concept
 from isthmus.search.steering import Moved, Steering, steered, without_directions
@@ -135,7 +135,9 @@ def test_more_of_a_concept_never_sets_a_passage_with_it_back(index, text, scorin
     having = {
         int(i)
         for segment in index.segments
-        for i, row in zip(segment.ids, segment.concepts.codes()[:, [concept]].toarray(), strict=True)
+        for i, row in zip(
+            segment.ids, segment.concepts.codes()[:, [concept]].toarray(), strict=True
+        )
         if row[0] > 0
     }
     behind = []

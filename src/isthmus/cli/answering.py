@@ -64,8 +64,9 @@ def answered(
 
 
 def _concepts(results: Results) -> list[tuple[int, str | None]]:
-    """Return the question's strongest concepts, for the coverage."""
-    return [(c.id, c.name) for c in results.concepts[:_CONCEPTS] if c.contribution > 0]
+    """Return the question's strongest concepts that have a name, for the coverage."""
+    named = [c for c in results.concepts if c.contribution > 0 and c.name is not None]
+    return [(c.id, c.name) for c in named[:_CONCEPTS]]
 
 
 def _quoted(index: Index, results: Results, question: str, limit: int) -> Answer:

@@ -18,8 +18,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 @app.command(
     help=help_text(
         'isthmus ask notes.index "Who wrote the report?"',
-        'isthmus ask notes.index "Who wrote the report?" --endpoint http://127.0.0.1:8080/v1 '
-        "--model NAME",
+        'isthmus ask notes.index "Who wrote it?" --endpoint URL --model NAME',
         "Answer a question from an index. Without an endpoint nothing is generated: passages are "
         "quoted with the sentence that answers marked, file and offsets beside. With --endpoint "
         "and --model the question and the passages are sent there, and every claim of the answer "
@@ -64,6 +63,7 @@ def ask(
     """Answer a question."""
     from isthmus.cli.answering import Asking, answered
     from isthmus.cli.endpoints import connected
+    from isthmus.cli.indexing import index_for
     from isthmus.cli.searching import conditions, opened
 
     screen = Screen(as_json=as_json, quiet=quiet)
@@ -73,6 +73,6 @@ def ask(
     if fall_back and writer is None:
         raise ConfigError("--fall-back goes with --endpoint", fix="leave it out")
     asking = Asking(question, passages, fall_back=fall_back)
-    with opened(index, threads) as found:
+    with opened(index_for(screen, index), threads) as found:
         steering = found.steering(more or (), less or (), without or ())
         answered(screen, found, asking, by, steering, conditions(where), writer)

@@ -72,8 +72,8 @@ def register(app: typer.Typer) -> None:
     app.command(
         short_help="Ask a language model for names.",
         help=help_text(
-            "isthmus concepts name notes.index --endpoint http://127.0.0.1:8080/v1 --model NAME",
-            "isthmus concepts name notes.index --endpoint URL --model NAME --only 12 --only 40",
+            "isthmus concepts name notes.index --endpoint URL --model NAME",
+            "isthmus concepts name notes.index --endpoint URL --model M --only 12",
             "Ask a language model for names. It is shown passages of each concept, at the address "
             "that you give; a name is taken only if it does better on held-out passages than the "
             "one that is there, by the same test. Names that people gave stay.",

@@ -46,21 +46,14 @@ def show_list(screen: Screen, source: Source, chosen: Sequence[Concept], total: 
     """Write a table of concepts, and how good the names are in all."""
     concepts = source.concepts
     if chosen:
-        rows = [
-            (
-                f"#{c.id}",
-                line_of(c.name, 40) if c.name is not None else NOTHING,
-                line_of(", ".join(word.text for word in c.words[:5]), 60),
-                f"{c.statistics.passages:,}",
-                percent(c.statistics.rate),
-                NOTHING if c.score is None else f"{c.score.precision:.3f}",
-                NOTHING if c.score is None else f"{c.score.shuffled:.3f}",
-                NOTHING if c.stability is None else f"{c.stability:.3f}",
-            )
-            for c in chosen
-        ]
-        columns = ("passages", "share", "score", "shuffled", "stability")
-        screen.table(("concept", "name", "words", *columns), rows, left=3)
+        # stability is only measured where that was asked for
+        measured = any(c.stability is not None for c in chosen)
+        columns = ("passages", "share", "score", "shuffled", *(["stability"] if measured else []))
+        screen.table(
+            ("concept", "name", "words", *columns),
+            (_row(c)[: 3 + len(columns)] for c in chosen),
+            left=3,
+        )
     active = sum(not c.dead for c in concepts)
     named = sum(c.name is not None for c in concepts)
     told = (
@@ -73,6 +66,20 @@ def show_list(screen: Screen, source: Source, chosen: Sequence[Concept], total: 
         lines.append(("try", "--all, which lists those without a name, too, or another --find"))
     lines += [("note", source.note)] if source.note else []
     screen.words(lines)
+
+
+def _row(concept: Concept) -> tuple[str, ...]:
+    score = concept.score
+    return (
+        f"#{concept.id}",
+        line_of(concept.name, 40) if concept.name is not None else NOTHING,
+        line_of(", ".join(word.text for word in concept.words[:5]), 60),
+        f"{concept.statistics.passages:,}",
+        percent(concept.statistics.rate),
+        NOTHING if score is None else f"{score.precision:.3f}",
+        NOTHING if score is None else f"{score.shuffled:.3f}",
+        NOTHING if concept.stability is None else f"{concept.stability:.3f}",
+    )
 
 
 # --- one concept ----------------------------------------------------------------------------------

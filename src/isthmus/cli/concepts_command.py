@@ -45,7 +45,7 @@ app = typer.Typer(
         'isthmus concepts show notes.index "rail travel"',
         "The concepts of an index, or of the run of a sparse dictionary: list, show, rename, "
         "compare. Without a command they are listed. A concept is given by its name, a part of "
-        "it, or its number.",
+        "it, or its number. Every command takes --json.",
     ),
 )
 

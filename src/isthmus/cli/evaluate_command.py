@@ -131,7 +131,7 @@ def evaluate(
                 where=str(run),
                 fix="give --judgements, --split and --threads only",
             )
-        evaluate_index(run, judgements, split or "test", threads or 1, screen)
+        evaluate_index(run, judgements, split or "test", 1 if threads is None else threads, screen)
         return
     if judgements is not None or split is not None or threads is not None:
         raise ConfigError(

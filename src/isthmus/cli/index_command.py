@@ -160,6 +160,8 @@ def index(
         return
     try:
         built(screen, request)
+    except Interrupted:
+        raise
     except KeyboardInterrupt as error:
         kept = request.cache_folder
         vectors = f"; vectors that were made are kept in {kept}" if kept is not None else ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isthmus.cli.embedding import Chosen, chosen_embedder, further_vectors, saved_dictionary
+from isthmus.cli.failures import Interrupted
 from isthmus.cli.indexed import Outcome, show_outcome, show_plan, size_of
 from isthmus.cli.screen import Screen
 from isthmus.cli.stages import Tell, counting, staging
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from isthmus.search.fitting import HybridFit
     from isthmus.search.index.config import Built, Indexing
 
-__all__ = ["Request", "built", "checked", "planned"]
+__all__ = ["Request", "built", "checked", "index_for", "planned"]
 
 _FITTED_ON = ("train", "dev", "validation")
 """Judgements that weights may be fitted on, the first that there are."""
@@ -230,6 +231,42 @@ def _chosen(screen: Screen, request: Request, folder: Path) -> Chosen:
 
 def built(screen: Screen, request: Request) -> None:
     """Make the index or bring it up to date, and tell of it."""
+    show_outcome(screen, _made(screen, request))
+
+
+def index_for(screen: Screen, place: Path) -> Path:
+    """Return the index that is meant: a folder of one, or of texts that get one if need be.
+
+    The index of texts lies in the current folder under their name, as `isthmus index` puts it.
+    """
+    from isthmus.data.corpora.telling import corpus_at
+
+    is_run = (place / "config.json").exists()
+    if _is_index(place) or is_run or corpus_at(str(place)) is None:
+        return place
+    request = Request.of(
+        str(place),
+        None,
+        {},
+        embedder=None,
+        query_embedder=None,
+        cache=None,
+        no_cache=False,
+        dictionary=None,
+        also=(),
+        retrain=False,
+        fit=True,
+    )
+    folder = request.placed(opened(screen, request))
+    if _is_index(folder):
+        screen.say(f"index: {folder}; to bring it up to date: isthmus index {place}")
+        return folder
+    screen.say(f"{place} has no index yet: making {folder}")
+    _made(screen, request)
+    return folder
+
+
+def _made(screen: Screen, request: Request) -> Outcome:
     from isthmus.search.index.building import build_index
 
     corpus = opened(screen, request)
@@ -255,7 +292,7 @@ def built(screen: Screen, request: Request) -> None:
     times = dict(done.seconds) | ({"fitting": round(seconds, 3)} if fitted is not None else {})
     notes = (*done.notes, *([note] if note else []))
     done = dataclasses.replace(done, seconds=times, notes=notes)
-    show_outcome(screen, Outcome.of(done, corpus, fitted))
+    return Outcome.of(done, corpus, fitted)
 
 
 def _check_kept(request: Request, folder: Path) -> None:
@@ -302,6 +339,11 @@ def _fitted(request: Request, done: Built, tell: Tell) -> tuple[HybridFit | None
     try:
         judgements = read_judgements(request.source, split)
         found = fit_hybrid(done.folder, judgements, progress=counting(tell, "fitting"))
+    except KeyboardInterrupt as error:
+        raise Interrupted(
+            "stopped by Ctrl-C; the index is made, but weights were not fitted",
+            fix=f"to fit them: isthmus index {done.folder}",
+        ) from error
     except (ConfigError, DataError, MissingDataError, RunError) as error:
         # the index is made and sound: judgements that can't be used change nothing about it
         return None, f"weights were not fitted on {split} judgements: {error.what}", 0.0

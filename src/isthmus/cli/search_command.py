@@ -15,11 +15,11 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
 @app.command(
     help=help_text(
-        'isthmus search notes.index "how to bake bread"',
+        'isthmus search notes/ "how to bake bread"',
         'isthmus search notes.index "how to bake bread" --more cooking --less "United States"',
-        "Search an index. Each hit says what its score is made of: the concepts that query and "
-        "passage share, and with --by dense, words or hybrid what vectors and words add; together "
-        "they are the score. --more, --less and --without change the query's concepts first.",
+        "Search an index, or texts, whose index is made first. Each hit says what its score is "
+        "made of: the concepts that query and passage share, and with --by dense, words or hybrid "
+        "what vectors and words add; together they are the score. --more, --less and --without change the query's concepts first.",
     )
 )
 def search(
@@ -46,10 +46,11 @@ def search(
 ) -> None:
     """Search an index."""
     from isthmus.cli.hits import show_results
+    from isthmus.cli.indexing import index_for
     from isthmus.cli.searching import conditions, opened
 
     screen = Screen(as_json=as_json, quiet=quiet)
-    with opened(index, threads) as found:
+    with opened(index_for(screen, index), threads) as found:
         results = found.search(
             query,
             limit=limit,

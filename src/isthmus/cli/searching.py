@@ -26,7 +26,12 @@ __all__ = [
 
 _STEERING = "Steering"
 
-IndexFolder = Annotated[Path, typer.Argument(metavar="INDEX", help="The folder of an index.")]
+IndexFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="INDEX", help="The folder of an index; or texts, whose index is made if need be."
+    ),
+]
 More = Annotated[
     list[str] | None,
     typer.Option(

@@ -91,6 +91,7 @@ def counted(x: Tensor) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> counted(torch.tensor([[3, 1, 0, 0], [1, 2, 3, 4]]))
     tensor([[1., 1., 1., 0.],
             [1., 1., 1., 1.]])

@@ -30,7 +30,7 @@ from isthmus.runs.rows import (
     row_of,
     without_nan,
 )
-from isthmus.runs.run import Run, open_run
+from isthmus.runs.run import Run, of_one_modality, open_run
 
 if TYPE_CHECKING:
     from isthmus.figures import Picture
@@ -282,7 +282,9 @@ def compare(runs: Sequence[AnyRun | str | Path], split: str | Sequence[str] = "t
     chosen = (split,) if isinstance(split, str) else tuple(split)
     if not runs or not chosen:
         raise ConfigError("there is nothing to compare", fix="give at least one run and one split")
-    opened = tuple(open_run(run) if isinstance(run, str | Path) else run for run in runs)
+    opened = tuple(
+        of_one_modality(open_run(run) if isinstance(run, str | Path) else run) for run in runs
+    )
     names = _distinct(opened)
     rows = tuple(
         row_of(run, part, name) for run, name in zip(opened, names, strict=True) for part in chosen

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from isthmus.runs.drawing import RunFigures
     from isthmus.runs.multimodal import MultimodalRun
 
-__all__ = ["DataOrigin", "Run", "kind_of", "open_run"]
+__all__ = ["DataOrigin", "Run", "kind_of", "of_one_modality", "open_run"]
 
 _NO_RESULT = ("kind", "seed", "device", "threads", "checkpoint_seconds")
 """Training settings that are not part of what is compared."""
@@ -310,6 +310,25 @@ def open_run(
         origin,
         preset=preset,
         folder=place,
+    )
+
+
+def of_one_modality(run: Run | DictionaryRun | MultimodalRun) -> Run | DictionaryRun:
+    """Return a run of one modality as it is.
+
+    Raises
+    ------
+    ConfigError
+        If it has several, which have other numbers and verbs.
+    """
+    from isthmus.runs.dictionary.run import DictionaryRun as OneDictionary
+
+    if isinstance(run, Run | OneDictionary):
+        return run
+    raise ConfigError(
+        "this is a run of several modalities",
+        where=run.name,
+        fix="use evaluate, retrieve, translate or add-modality with it",
     )
 
 

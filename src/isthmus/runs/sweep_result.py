@@ -26,7 +26,7 @@ from isthmus.models.dictionary.presets import DictionaryPreset
 from isthmus.models.presets import Preset
 from isthmus.runs.compare import Comparison, compare
 from isthmus.runs.rows import HEAD, METRICS, Row, aligned, row_of, without_nan
-from isthmus.runs.run import open_run
+from isthmus.runs.run import of_one_modality, open_run
 from isthmus.runs.sweep_plan import Trial, column, shown
 from isthmus.runs.sweep_work import ERROR, State, state_of
 
@@ -152,7 +152,7 @@ class SweepTable:
         empty = dict.fromkeys((*HEAD, *METRICS))
         if trial.error is None and state is State.DONE:
             try:
-                run = open_run(folder)
+                run = of_one_modality(open_run(folder))
                 split = "test" if "test" in run.metrics else list(run.metrics)[-1]
                 return head | {k: v for k, v in row_of(run, split).items() if k not in head}
             except IsthmusError as error:

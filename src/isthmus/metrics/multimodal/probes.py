@@ -143,8 +143,11 @@ def clusters(codes: Array, labels: Array, *, seed: int = 0) -> Clusters:
     DataError
         If there are fewer codes than classes, or fewer than two classes.
     """
+    import warnings
+
     from scipy.optimize import linear_sum_assignment
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import normalized_mutual_info_score
 
     rows = as_matrix(codes, "the codes")
@@ -152,7 +155,10 @@ def clusters(codes: Array, labels: Array, *, seed: int = 0) -> Clusters:
     names, classes = np.unique(truth, return_inverse=True)
     if len(names) < 2 or len(rows) < len(names):
         raise DataError("clusters need two classes, and a code for each")
-    found = KMeans(len(names), n_init=4, random_state=seed).fit_predict(rows)
+    with warnings.catch_warnings():
+        # collapsed codes have fewer places than clusters, and score accordingly
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        found = KMeans(len(names), n_init=4, random_state=seed).fit_predict(rows)
     table = np.zeros((len(names), len(names)))
     np.add.at(table, (found, classes), 1)
     return Clusters(

@@ -20,6 +20,7 @@ from isthmus.models.multimodal.contrast import (
     Relation,
     contrast,
     covariance,
+    guessed,
     variance,
 )
 from isthmus.models.multimodal.gaussians import SMALLEST, Normal
@@ -68,6 +69,9 @@ class Aligned:
     """Whether the temperature is learned."""
     cross: float = 0.5
     """Share of rows whose decoders read another modality's shared code."""
+    guess: float = 0.95
+    """Certainty from which a row of unknown class takes that of labelled rows of its batch;
+    1: never."""
     rate: float = 1.0
     """What a nat of a private code costs; 1 is the bound on the likelihood's own scale."""
     spread: float = 0.01
@@ -75,10 +79,10 @@ class Aligned:
 
     def __post_init__(self) -> None:
         amounts = (self.reconstruction, self.contrast, self.rate, self.spread)
-        if self.shared < 1 or min(amounts) < 0 or not 0 <= self.cross <= 1:
-            raise ConfigError(
-                "shared must be at least 1, weights can't be negative, cross is from 0 to 1"
-            )
+        if self.shared < 1 or min(amounts) < 0:
+            raise ConfigError("shared must be at least 1, and weights not negative")
+        if not 0 <= self.cross <= 1 or not 0 < self.guess <= 1:
+            raise ConfigError("cross must be from 0 to 1, and guess above 0 and at most 1")
         if not 0.01 <= self.temperature <= 10:
             raise ConfigError(f"the temperature must be in [0.01, 10], not {self.temperature}")
 
@@ -134,7 +138,10 @@ class AlignedJoining(Joining):
             shared[name], private[name] = self._parts(head)
             looks.append(Look(F.normalize(shared[name], dim=-1), there))
         scale = self.log_scale.clamp(max=HOTTEST).exp()
-        penalty = self.config.contrast * contrast(looks, rows.labels, scale, self.config.alike)
+        labels = rows.labels
+        if self.training and self.config.guess < 1:
+            labels = guessed(looks, labels, self.config.guess, scale)
+        penalty = self.config.contrast * contrast(looks, labels, scale, self.config.alike)
         if self.config.spread:
             penalty = penalty + self.config.spread * self._spread(shared, rows)
         distortion, rate, logs = self._decoding(channels, rows, shared, private, generator)

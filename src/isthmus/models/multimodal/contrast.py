@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Look", "Relation", "contrast", "covariance", "variance"]
+__all__ = ["Look", "Relation", "contrast", "covariance", "guessed", "variance"]
 
 Relation = Literal["positive", "masked", "negative"]
 """What rows of the same known class are to each other: alike, not compared, or unlike."""
@@ -84,6 +84,31 @@ def _cost(scores: Tensor, sets: _Sets) -> Tensor:
     log_p = scores.masked_fill(~sets.allowed, low).log_softmax(1)
     chosen = torch.where(sets.positive, log_p, log_p.new_zeros(()))
     return -chosen.sum(1) / sets.positive.sum(1).clamp_min(1)
+
+
+@torch.no_grad()
+def guessed(looks: Sequence[Look], labels: Tensor, least: float, scale: Tensor) -> Tensor:
+    """Return labels (B,), rows of unknown class taking that of the labelled rows near them.
+
+    A class's centre is the mean unit code of its labelled rows, over all looks; a row's certainty
+    is the softmax of its cosines with the centres, times ``scale``, averaged over its looks.
+    Where the likeliest class reaches ``least`` it becomes the row's, for this batch alone.
+
+    Source: Lee, "Pseudo-label", ICML workshop 2013; with a threshold as Sohn et al., FixMatch,
+    arXiv:2001.07685; with centres as Snell et al., arXiv:1703.05175.
+    """
+    known = labels >= 0
+    classes, index = torch.unique(labels[known], return_inverse=True)
+    if len(classes) < 2 or bool(known.all()):
+        return labels
+    units = torch.stack([look.unit * look.there.unsqueeze(1) for look in looks])
+    sums = units.new_zeros(len(classes), units.shape[2])
+    sums = sums.index_add(0, index, units.sum(0)[known])
+    centres = torch.nn.functional.normalize(sums, dim=1)
+    there = torch.stack([look.there.float() for look in looks])
+    certain = (scale * units @ centres.T).softmax(-1) * there.unsqueeze(-1)
+    best, chosen = (certain.sum(0) / there.sum(0).clamp_min(1).unsqueeze(1)).max(1)
+    return torch.where(~known & (best >= least), classes[chosen], labels)
 
 
 def variance(codes: Tensor, floor: float) -> Tensor:

@@ -243,12 +243,13 @@ class MultimodalAutoencoder(nn.Module):
             for name in self.names if to is None else to:
                 channel = self.channel(name)
                 own = None if private is None else private.get(name)
-                code = self._decoder_input(name, shared.to(self.device), own)
+                code = self.decoder_input(name, shared.to(self.device), own)
                 parts = [channel.decoded(part) for part in code.split(batch_size)]  # type: ignore[no-untyped-call]
                 found[name] = torch.cat(parts)
         return found
 
-    def _decoder_input(self, name: str, shared: Tensor, private: Tensor | None) -> Tensor:
+    def decoder_input(self, name: str, shared: Tensor, private: Tensor | None) -> Tensor:
+        """Return what a decoder reads: shared codes (B, Z), then private ones or the prior's."""
         width = self.sizes(name).latent - self.shared
         if not width:
             return shared
@@ -305,29 +306,25 @@ class MultimodalAutoencoder(nn.Module):
 
     def rows(self, items: Mapping[str, Tensor], mask: Mapping[str, Tensor] | None = None) -> Rows:
         """Return checked rows of unknown class; see :meth:`encode`."""
-        shapes = {name: m.shape for name, m in self.modalities.items()}
-        symbols = frozenset(name for name, m in self.modalities.items() if m.is_symbols)
-        rows = rows_from(items, mask, shapes, symbols, self.device)
+        parts = self.modalities.items()
+        symbols = frozenset(name for name, m in parts if m.is_symbols)
+        rows = rows_from(items, mask, {n: m.shape for n, m in parts}, symbols, self.device)
         for name, there in rows.mask.items():
             if bool(there.any()):
                 self.channel(name).readout.check(rows.items[name][there])
         return rows
 
-    # --- in words ----------------------------------------------------------------------------
-
     def describe(self) -> list[str]:
         """Return what the objective amounts to, in plain sentences."""
-        lines = [f"{name}: {channel.readout.describe()}" for name, channel in self.channels.items()]
-        return lines + self.joining.describe()
+        own = [f"{name}: {part.readout.describe()}" for name, part in self.channels.items()]
+        return own + self.joining.describe()
 
     def extra_repr(self) -> str:
         """Name the parts."""
-        return f"modalities={self.names}, objective={self.objective}"
-
-    # --- the Hugging Face way ------------------------------------------------------------------
+        return f"{self.names}, {self.objective}"
 
     def save_pretrained(self, folder: str | PathLike[str]) -> None:
-        """Write ``config.json``, ``model.safetensors`` and a model card; see ``storage``."""
+        """Write configuration, weights and a model card; see ``storage``."""
         from isthmus.models.multimodal import storage
 
         storage.save(self, folder)

@@ -20,9 +20,9 @@ from isthmus.metrics.multimodal import (
     ridge,
     scored_retrieval,
 )
-from isthmus.runs.multimodal.judges import Judges
+from isthmus.runs.multimodal.judge import Judge
 
-__all__ = ["BASELINES", "Asked", "Ladder", "asked_items", "features_of", "ladder"]
+__all__ = ["BASELINES", "Asked", "Ladder", "asked_items", "asked_pair", "features_of", "ladder"]
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -31,6 +31,7 @@ BASELINES = ("random", "paired", "cca", "ridge", "oracle")
 canonical correlation on principal components; ridge regression between separate codes; two
 supervised classifiers, scored by the product of their probabilities."""
 _PAIRS = 10_000
+_CELLS = 20_000_000  # similarities that are held at once: 160 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,18 @@ def asked_items(data: MultimodalData, name: str, most: int = 10_000) -> Asked:
         rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
     groups = next((v[rows] for v in modality.factors.values() if len(np.unique(v[rows])) > 1), None)
     return Asked(rows, modality.labels[rows], groups)
+
+
+def asked_pair(
+    data: MultimodalData, one: str, other: str, most: int = 10_000
+) -> tuple[Asked, Asked]:
+    """Return the test items of two modalities, fewer of both where all pairs would be too many."""
+    left, right = asked_items(data, one, most), asked_items(data, other, most)
+    if len(left.rows) * len(right.rows) <= _CELLS:
+        return left, right
+    least = min(len(left.rows), len(right.rows), int(_CELLS**0.5))
+    most = max(least, _CELLS // least)
+    return asked_items(data, one, most), asked_items(data, other, most)
 
 
 def features_of(data: MultimodalData, name: str, rows: Labels) -> Floats:
@@ -84,11 +97,12 @@ class Ladder:
 
 def ladder(
     data: MultimodalData,
-    judges: Judges | None = None,
+    oracle: Mapping[str, Judge] | None = None,
     *,
     separate: Codes | None = None,
-    components: int = 50,
+    components: int = 100,
     directions: int = 9,
+    most: int = 10_000,
     seed: int = 0,
 ) -> Ladder:
     """Score the baselines of retrieval between all modalities.
@@ -97,8 +111,8 @@ def ladder(
 
     Parameters
     ----------
-    judges
-        Whose oracle classifiers give the bound; None leaves it out.
+    oracle
+        Supervised classifiers by modality, which give the bound; None leaves it out.
     separate
         Codes of autoencoders that were trained apart, for the ridge rung; default: principal
         components, the best linear autoencoder.
@@ -106,6 +120,8 @@ def ladder(
         Principal components.
     directions
         Canonical directions: with ten classes, nine can tell them apart.
+    most
+        Test items of a modality.
     seed
         Of random codes, and of the training pairs drawn.
 
@@ -115,7 +131,6 @@ def ladder(
         If classes are unknown.
     """
     table = data.table("train", seed)[:_PAIRS]
-    parts = {name: asked_items(data, name) for name in data.names}
     rungs = _Rungs(data, table, components, separate)
     generator = np.random.default_rng(seed)
     found: dict[str, dict[str, CrossRetrieval]] = {}
@@ -123,12 +138,12 @@ def ladder(
         for other in data.names:
             if one == other:
                 continue
-            left, right = parts[one], parts[other]
+            left, right = asked_pair(data, one, other, most)
             noise = generator.standard_normal((len(left.rows), len(right.rows)))
             scores = {"random": noise}
             scores |= rungs.scores(one, other, left.rows, right.rows, directions)
-            if judges is not None:
-                scores["oracle"] = _oracle(data, judges, one, other, left.rows, right.rows)
+            if oracle is not None:
+                scores["oracle"] = _oracle(data, oracle, one, other, left.rows, right.rows)
             found[f"{one}->{other}"] = {
                 rung: scored_retrieval(
                     values, left.labels, right.labels, groups=left.groups, seed=seed
@@ -139,11 +154,16 @@ def ladder(
 
 
 def _oracle(
-    data: MultimodalData, judges: Judges, one: str, other: str, left: Labels, right: Labels
+    data: MultimodalData,
+    oracle: Mapping[str, Judge],
+    one: str,
+    other: str,
+    left: Labels,
+    right: Labels,
 ) -> Floats:
     """Return ``<p(y | x), p(y | x')>`` of two supervised classifiers."""
     sides = [
-        judges.oracle[name].probabilities(data[name].items[torch.from_numpy(rows)])
+        oracle[name].probabilities(data[name].items[torch.from_numpy(rows)])
         for name, rows in ((one, left), (other, right))
     ]
     return np.round(sides[0] @ sides[1].T, 12)

@@ -20,9 +20,19 @@ from isthmus.models.multimodal.storage import model_config
 if TYPE_CHECKING:
     from isthmus.runs.multimodal.run import MultimodalRun
 
-__all__ = ["ADAPTERS", "JUDGES", "MIXTURE", "config_of", "open_adapters", "save_adapters", "taken"]
+__all__ = [
+    "ADAPTERS",
+    "JUDGES",
+    "MIXTURE",
+    "PAGE",
+    "config_of",
+    "open_adapters",
+    "save_adapters",
+    "taken",
+]
 
 ADAPTERS, MIXTURE, JUDGES = "adapters.safetensors", "mixture.safetensors", "judges"
+PAGE = "page.html"
 
 
 def config_of(run: MultimodalRun) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from isthmus.runs.multimodal.judge import Judge, NetworkJudge, WordJudge
 from isthmus.runs.multimodal.judge_storage import open_judge, save_judge
 from isthmus.runs.multimodal.judge_training import JudgeSettings, train_judge
 
-__all__ = ["Judges", "Told", "class_count", "judge_rows"]
+__all__ = ["Judges", "Told", "class_count", "judge_rows", "oracles"]
 
 Labels = NDArray[np.int64]
 Told = Callable[[str], None]
@@ -91,7 +92,7 @@ class Judges:
                 continue
             rows = _known(modality.rows("train"), modality.labels)
             wide = _known(judge_rows(modality), modality.labels)
-            oracle[name] = kept.judge(name, modality, modality.labels, rows, count)
+            oracle[name] = kept.classifier(name, modality, count)
             same = np.array_equal(rows, wide)
             of[name] = (
                 oracle[name] if same else kept.judge(name, modality, modality.labels, wide, count)
@@ -105,6 +106,22 @@ class Judges:
                 and len(np.unique(values[known])) > 1
             }
         return cls(count, of, oracle, factors, heard)
+
+
+def oracles(
+    data: MultimodalData,
+    folder: Path | None = None,
+    settings: JudgeSettings | None = None,
+    tell: Told | None = None,
+) -> dict[str, Judge]:
+    """Return the supervised classifiers of the training split alone, by modality.
+
+    Parameters are those of :meth:`Judges.trained`, whose ``oracle`` they are.
+    """
+    kept, count = _Kept(folder, settings or JudgeSettings(), tell), class_count(data)
+    return {
+        name: kept.classifier(name, modality, count) for name, modality in data.modalities.items()
+    }
 
 
 def class_count(data: MultimodalData) -> int:
@@ -155,11 +172,19 @@ class _Kept:
     settings: JudgeSettings
     tell: Told | None
 
+    def classifier(self, name: str, modality: ModalityData, classes: int) -> Judge:
+        """Return what tells classes apart after the training split; texts need no training."""
+        if isinstance(modality.adapter, TextAdapter):
+            return _words(modality, modality.adapter, classes)
+        rows = _known(modality.rows("train"), modality.labels)
+        return self.judge(name, modality, modality.labels, rows, classes)
+
     def judge(
         self, name: str, modality: ModalityData, values: Labels, rows: Labels, classes: int
     ) -> NetworkJudge:
         key = self._key(modality, values, rows)
-        path = None if self.folder is None else self.folder / f"{name}-{key}.safetensors"
+        plain = re.sub(r"[^\w-]", "_", name)
+        path = None if self.folder is None else self.folder / f"{plain}-{key}.safetensors"
         shape = tuple(modality.items.shape[1:])
         if path is not None and path.is_file():
             return open_judge(path, shape, classes)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.metrics.multimodal import CrossRetrieval, cross_retrieval
-from isthmus.runs.multimodal.baselines import Ladder, asked_items
+from isthmus.runs.multimodal.baselines import Ladder, asked_pair
 from isthmus.runs.multimodal.subject import Subject
 
 __all__ = ["directions", "retrieval", "retrievals"]
@@ -32,8 +32,7 @@ def retrievals(subject: Subject) -> dict[str, CrossRetrieval]:
         if subject.judges is None:
             queries, gallery, asked, held, groups = _by_row(subject, one, other)
         else:
-            left = asked_items(subject.data, one, subject.options.gallery)
-            right = asked_items(subject.data, other, subject.options.gallery)
+            left, right = asked_pair(subject.data, one, other, subject.options.gallery)
             queries, gallery = left.rows, right.rows
             asked, held, groups = left.labels, right.labels, left.groups
         found[f"{one}->{other}"] = cross_retrieval(

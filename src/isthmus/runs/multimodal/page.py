@@ -9,6 +9,7 @@ import torch
 
 from isthmus.data.audio.wav_writing import wav_bytes
 from isthmus.errors import DataError, RunError
+from isthmus.figures.picture import Picture
 from isthmus.figures.report import (
     ReportPicture,
     ReportSound,
@@ -39,24 +40,28 @@ _CAPTIONS = {
 _SPOKEN = 10
 
 
-def run_page(run: MultimodalRun) -> str:
+def run_page(run: MultimodalRun, pictures: Mapping[str, Picture] | None = None) -> str:
     """Return the page; it loads nothing from elsewhere, and sounds are in it.
 
     Where the run's data are gone, figures and sounds that need them are left out, and it says so.
+
+    Parameters
+    ----------
+    pictures
+        The run's figures by name, where they are drawn already.
     """
     sections = [_about(run)]
     if run.report is not None:
         sections += _numbers(run)
+    drawn = dict(run.figures.all()) if pictures is None else pictures
+    shown = [ReportPicture.of(found, _CAPTIONS.get(name, "")) for name, found in drawn.items()]
     try:
-        pictures = [
-            ReportPicture.of(picture, _CAPTIONS.get(name, ""))
-            for name, picture in run.figures.all()
-        ]
-        sections.append(Section("Figures", pictures=pictures))
-        sections += _heard(run)
+        sounds = _heard(run)
+        words = []
     except (RunError, DataError) as error:
-        words = f"Figures and sounds need the run's data: {error}"
-        sections.append(Section("Figures", [words]))
+        sounds = []
+        words = [f"Sounds and the figures that are not here need the run's data: {error}"]
+    sections += [Section("Figures", words, pictures=shown), *sounds]
     return html_report(f"Run {run.name}", sections)
 
 

@@ -83,7 +83,7 @@ def evaluate_multimodal(
     told("retrieval")
     if judges is not None and baselines is None and options.baselines:
         told("baselines of retrieval")
-        baselines = ladder(subject.data, judges, seed=options.seed)
+        baselines = ladder(subject.data, judges.oracle, most=options.gallery, seed=options.seed)
     parts: dict[str, Any] = {"retrieval": retrieval(retrievals(subject), baselines)}
     parts |= {"geometry": geometries(subject), "contribution": contributions(subject)}
     parts["mismatch"] = mismatches(subject)

@@ -27,6 +27,7 @@ from isthmus.runs.multimodal import verbs
 from isthmus.runs.multimodal.folder import (
     JUDGES,
     MIXTURE,
+    PAGE,
     config_of,
     open_adapters,
     save_adapters,
@@ -370,11 +371,12 @@ class MultimodalRun:
         write_json(folder / storage.CONFIG, config_of(self))
 
     def write_results(self, folder: Path, *, figures: bool = True) -> None:
-        """Write adapters, mixture, history, metrics, figures, card, environment, and weights.
+        """Write adapters, mixture, history, metrics, figures, page, card, environment, weights.
 
         The weights come last: a folder that has them is whole.
         """
         from isthmus.runs.multimodal.card import card
+        from isthmus.runs.multimodal.page import run_page
 
         save_adapters(self.adapters, folder)
         if self.mixture is not None:
@@ -386,7 +388,10 @@ class MultimodalRun:
         if self.report is not None:
             write_json(folder / "metrics.json", self.report.as_json())
         if figures:
-            self.figures.save(folder / "figures")
+            drawn = dict(self.figures.all())
+            for name, picture in drawn.items():
+                picture.save(folder / "figures", name)
+            write_text(folder / PAGE, run_page(self, drawn))
         write_text(folder / storage.CARD, card(self))
         storage.save_weights(self.model, folder)
 

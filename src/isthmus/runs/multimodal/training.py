@@ -93,9 +93,8 @@ def train_multimodal(
 
     Examples
     --------
-    >>> run = train_multimodal(
-    ...     "aligned", "digits-words", load_options={"sounds": False}, epochs=1, measure=False
-    ... )
+    >>> words = {"load_options": {"sounds": False}, "measure": False}
+    >>> run = train_multimodal("aligned", "digits-words", epochs=1, batch_size=600, **words)
     >>> run.model.names, run.encode({"text": "seven"}).shared.shape
     (('image', 'text'), torch.Size([1, 32]))
     """
@@ -154,8 +153,6 @@ def carry_out(
         run.report = run.evaluate(options=evaluation)
     if folder is not None:
         run.write_results(folder, figures=figures)
-        if figures:
-            run.page(folder / "page.html")
     return run
 
 

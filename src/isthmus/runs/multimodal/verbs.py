@@ -116,7 +116,7 @@ def translated(
         adapter.inverse(best.items[:, 0])[0],
         rest,
         _classes(run, best.weights[0], best.classes),
-        float(best.entropy[0]),
+        max(0.0, float(best.entropy[0])),
         float(best.deviation[0]),
         note,
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isthmus.errors import ConfigError
 
-__all__ = ["Config", "Embedder", "EmbedderOptions", "Floats", "Progress", "Spans"]
+__all__ = ["Config", "Embedder", "EmbedderOptions", "Floats", "Progress", "Spans", "reads_queries"]
 
 Floats = NDArray[np.float32]
 Spans = NDArray[np.int32]
@@ -93,3 +93,9 @@ class EmbedderOptions:
             raise ConfigError(
                 f"unknown precision {self.precision!r}", fix="one of auto, float32, bfloat16"
             )
+
+
+def reads_queries(embedder: Embedder) -> bool:
+    """Say whether an embedder can embed words: ready-made vectors alone can't."""
+    inner = getattr(embedder, "embedder", embedder)
+    return getattr(inner, "queries", inner) is not None

@@ -76,8 +76,8 @@ def compared(corpus: Corpus, segments: Sequence[Segment], stage: Stage) -> Compa
         if id_ in seen:
             raise DataError("two documents have one id", where=f"{corpus.name}: {id_!r}")
         seen.add(id_)
-        before = known.get(id_)
-        if before is not None and before[2] == _fingerprint(document):
+        before, now = known.get(id_), _fingerprint(document)
+        if before is not None and before[2] == now:
             kept.add(id_)
             continue
         if before is not None:
@@ -114,6 +114,8 @@ def _known(segments: Sequence[Segment]) -> dict[str, tuple[int, int, str]]:
 
 def _fingerprint(document: Document) -> str:
     try:
+        if not all(isinstance(name, str) for name in document.metadata):
+            raise TypeError("a name is no text")
         return document.fingerprint
     except (TypeError, ValueError) as error:
         raise DataError(

@@ -23,8 +23,11 @@ from isthmus.concepts import (
 )
 from isthmus.concepts.edits import EDITS
 from isthmus.concepts.passages import Passages
+from isthmus.concepts.storing import HEAD
 from isthmus.errors import ConfigError, RunError
+from isthmus.search.embedders.base import reads_queries
 from isthmus.search.index.gathering import joined_codes, joined_counts
+from isthmus.search.index.sealing import check_digests
 from isthmus.search.index.segment import write_array
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ __all__ = [
     "edited_concepts",
     "edited_names",
     "examples",
+    "moved",
     "passages_of",
     "write_concepts",
 ]
@@ -79,7 +83,7 @@ def described(
         codes,
         said,
         decoder=index.decoder.astype(np.float32),
-        embed=None if embedder is None else embedder.embed_queries,
+        embed=None if embedder is None or not reads_queries(embedder) else embedder.embed_queries,
         config=config,
         progress=progress,
     )
@@ -117,7 +121,9 @@ def edited_concepts(index: Index) -> Concepts:
     RunError
         If they were not described, or are damaged.
     """
-    return _edited(Concepts.load(_place(index)), index)
+    place = _place(index)
+    check_digests(place)
+    return _edited(Concepts.load(place), index)
 
 
 def edited_names(index: Index) -> Names:
@@ -125,7 +131,9 @@ def edited_names(index: Index) -> Names:
     if index.manifest.concepts is None:
         return Names([None] * index.latents)
     if not (index.folder / EDITS).exists():
-        return load_names(_place(index))
+        place = _place(index)
+        check_digests(place, HEAD)
+        return load_names(place)
     return edited_concepts(index).names
 
 
@@ -155,14 +163,42 @@ def examples(index: Index, rows: Sequence[int]) -> list[int]:
     RunError
         If the list of passages is damaged.
     """
-    path = _place(index) / ROWS
+    ids = _described_on(index)
+    if len(rows) and not 0 <= min(rows) <= max(rows) < len(ids):
+        raise _damaged(index, f"there are {len(ids)} passages")
+    return [int(ids[row]) for row in rows]
+
+
+def moved(index: Index) -> float:
+    """Return the share of passages that are new, or gone, since the concepts were described.
+
+    Raises
+    ------
+    RunError
+        If the list of passages is damaged.
+    """
+    before = _described_on(index)
+    now = np.concatenate([np.empty(0, np.int64), *(s.ids[s.living] for s in index.segments)])
+    same = len(np.intersect1d(before, now, assume_unique=True))
+    return (max(len(before), len(now)) - same) / max(len(before), len(now), 1)
+
+
+def _described_on(index: Index) -> NDArray[np.int64]:
+    """Read the numbers of the passages that the concepts were described on (P,)."""
+    place = _place(index)
+    check_digests(place, ROWS)
     try:
-        ids = np.load(path, mmap_mode="r", allow_pickle=False)
-        return [int(ids[row]) for row in rows]
-    except (OSError, ValueError, EOFError, IndexError) as error:
-        raise RunError(
-            "the concepts of the index are damaged", where=str(path), why=str(error)
-        ) from error
+        ids = np.load(place / ROWS, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(index, str(error)) from error
+    if not isinstance(ids, np.ndarray) or ids.dtype != np.int64 or ids.ndim != 1:
+        raise _damaged(index, "it holds no list of numbers")
+    return ids
+
+
+def _damaged(index: Index, why: str) -> RunError:
+    where = str(_place(index) / ROWS)
+    return RunError("the concepts of the index are damaged", where=where, why=why)
 
 
 def _edited(concepts: Concepts, index: Index) -> Concepts:

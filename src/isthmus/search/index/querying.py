@@ -29,7 +29,8 @@ def encoded_query(dictionary: SparseDictionary, text: str, vector: NDArray[Any])
     """
     code = dictionary.encode(np.asarray(vector, np.float32)[None])
     code.sort_indices()
-    kept = code.data > 0
+    # of a query that the embedder knows nothing of, the code would be what all passages share
+    kept = (code.data > 0) & bool(np.any(vector))
     concepts = code.indices[kept].astype(np.int64)
     return Query(text, np.asarray(vector, np.float64), concepts, code.data[kept].astype(np.float64))
 

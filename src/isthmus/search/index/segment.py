@@ -37,6 +37,8 @@ Halves = NDArray[np.float16]
 
 _CONCEPTS, _WORDS = "concepts", "words"
 
+_WIDE = 1 << 30
+
 
 @dataclass(frozen=True, eq=False)
 class Contents:
@@ -151,6 +153,13 @@ class Segment:
             "vectors.npy", np.dtype(np.float16), (self.entry.passages, None)
         )
         return values
+
+    @functools.cached_property
+    def wide_vectors(self) -> NDArray[np.float32] | None:
+        """The same in float32, in memory, where that is at most 1 GiB; None: it is more."""
+        if 2 * self.vectors.nbytes > _WIDE:
+            return None
+        return self.vectors.astype(np.float32)
 
     @functools.cached_property
     def lengths(self) -> NDArray[np.float32]:

@@ -35,8 +35,9 @@ class DictionarySettings:
     latents: int = 0
     """Concepts; 0: one for every 8 passages, at least 32 and at most 4,096. More of them found no
     more on the judged collections, and fewer of them could be named."""
-    k: int = 64
-    """Active concepts of a passage at most; never more than a quarter of all."""
+    k: int = 0
+    """Active concepts of a passage; 0: a sixteenth of all, at least 8 and at most 64. More of
+    them search no better, and say less each."""
     epochs: int = 0
     """Passes over the passages; 0: 20, and more for small corpora: some 300,000 samples in all,
     at most 100 passes."""
@@ -44,11 +45,9 @@ class DictionarySettings:
     """Seed of the training."""
 
     def __post_init__(self) -> None:
-        for name in ("latents", "epochs", "seed"):
+        for name in ("latents", "k", "epochs", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} can't be negative, as {getattr(self, name)} is")
-        if self.k < 1:
-            raise ConfigError(f"k must be at least 1, not {self.k}")
         if self.latents and self.latents < 2 * self.k:
             raise ConfigError(
                 f"{self.latents} concepts are too few for {self.k} active ones",
@@ -61,11 +60,12 @@ class DictionarySettings:
         Examples
         --------
         >>> DictionarySettings().sized(5_000)
-        DictionarySettings(latents=640, k=64, epochs=60, seed=0)
+        DictionarySettings(latents=640, k=40, epochs=60, seed=0)
         """
-        latents = self.latents or min(4096, max(32, round(passages / 8 / 32) * 32))
+        rule = min(4096, max(32, round(passages / 8 / 32) * 32))
+        latents = self.latents or max(rule, 4 * self.k)
         epochs = self.epochs or min(100, max(20, math.ceil(_SAMPLES / max(passages, 1))))
-        k = min(self.k, max(1, latents // 4))
+        k = self.k or min(64, max(min(8, (latents + 1) // 2), latents // 16))
         return dataclasses.replace(self, latents=latents, k=k, epochs=epochs)
 
 

@@ -21,7 +21,7 @@ from isthmus.search.index.assembling import Assembler, masked, needs_merging
 from isthmus.search.index.checking import check_embedder
 from isthmus.search.index.comparing import Compared, compared
 from isthmus.search.index.config import Built, Indexing, Stage
-from isthmus.search.index.describing import described, write_concepts
+from isthmus.search.index.describing import described, moved, write_concepts
 from isthmus.search.index.embedding import Embedded, embedded
 from isthmus.search.index.gathering import joined_vectors
 from isthmus.search.index.index import Index
@@ -40,7 +40,7 @@ __all__ = ["Update"]
 Floats = NDArray[np.float32]
 
 _REFRESH = 0.05
-"""Share of the documents that must have moved for the concepts to be described again."""
+"""Share of the passages that must be new, or gone, for the concepts to be described again."""
 _SAID = 1000
 
 
@@ -115,7 +115,7 @@ class Update:
             manifest = self._written(new, found, model, how, source, renew=renew)
         if self.config.concepts:
             with self._timed("concepts"):
-                manifest = self._with_concepts(manifest, found, new)
+                manifest = self._with_concepts(manifest)
         self._close()
         commit(self.folder, manifest)
         return self._built(manifest, found, new)
@@ -172,8 +172,8 @@ class Update:
 
     def _is_idle(self, old: Index, found: Compared, new: Embedded) -> bool:
         """Whether there is nothing to do."""
-        moved = len(new.documents) or found.changed or found.deleted
-        return not moved and (old.manifest.concepts is not None or not self.config.concepts)
+        news = len(new.documents) or found.changed or found.deleted
+        return not news and (old.manifest.concepts is not None or not self.config.concepts)
 
     def _check_left(self, found: Compared, new: Embedded) -> None:
         if not new.documents and not found.unchanged:
@@ -324,20 +324,20 @@ class Update:
 
     # --- concepts ------------------------------------------------------------------------------
 
-    def _with_concepts(self, manifest: Manifest, found: Compared, new: Embedded) -> Manifest:
-        moved = len(new.documents) + found.deleted
-        if manifest.concepts is not None and moved <= _REFRESH * manifest.documents:
-            self.notes.append("concepts were left as they are: little has changed")
-            return manifest
+    def _with_concepts(self, manifest: Manifest) -> Manifest:
         index = Index(self.folder, manifest=manifest)
-        with index, new_folder(self.folder, "concepts") as place:
-            concepts = described(
-                index,
-                embedder=self.embedder,
-                others=self._others(index),
-                progress=lambda what: self.stage(what, 0, 0),
-            )
-            write_concepts(place, concepts, index)
+        with index:
+            if manifest.concepts is not None and moved(index) <= _REFRESH:
+                self.notes.append("concepts were left as they are: little has changed")
+                return manifest
+            with new_folder(self.folder, "concepts") as place:
+                concepts = described(
+                    index,
+                    embedder=self.embedder,
+                    others=self._others(index),
+                    progress=lambda what: self.stage(what, 0, 0),
+                )
+                write_concepts(place, concepts, index)
         return dataclasses.replace(manifest, concepts=place.name)
 
     def _others(self, index: Index) -> list[SparseDictionary]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isthmus.search.filters import Condition
 from isthmus.search.ranking.base import Explained, Found, Query, Scores, best_of, near_best, scored
@@ -51,14 +52,10 @@ class DenseRanking:
         """Return the scores of all rows, in float32 arithmetic."""
         vector, found = self.vector.astype(np.float32), []
         for segment in self.index.segments:
-            parts = [
-                segment.vectors[start : start + _BLOCK].astype(np.float32) @ vector
-                for start in range(0, segment.entry.passages, _BLOCK)
-            ]
+            values = _products(segment, vector)
             allowed = segment.allowed(where)
             count = segment.entry.passages
             rows = np.arange(count) if allowed is None else np.flatnonzero(allowed)
-            values = np.concatenate(parts) if parts else np.empty(0, np.float32)
             found.append(Scores(segment, rows, values[rows].astype(np.float64)))
         return found
 
@@ -89,6 +86,17 @@ class DenseRanking:
         return Explained(
             code.indices.astype(np.int64), parts, {"shared": self.shared, "residual": rest}
         )
+
+
+def _products(segment: Segment, vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the products of all vectors with one, in float32."""
+    if segment.wide_vectors is not None:
+        return segment.wide_vectors @ vector
+    found = np.empty(segment.entry.passages, np.float32)
+    for start in range(0, len(found), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        found[part] = segment.vectors[part].astype(np.float32) @ vector
+    return found
 
 
 class ReconstructionRanking:

@@ -17,7 +17,10 @@ from isthmus.models.multimodal.objective import Pass
 from isthmus.models.multimodal.rows import Rows
 from isthmus.training.multimodal.config import MultimodalTraining
 
-__all__ = ["Critics"]
+__all__ = ["Critics", "separation"]
+
+APART = 3.0
+"""What a variance that lies wholly between the groups costs, beside a nat of a critic's."""
 
 
 class Critics(nn.Module):
@@ -100,7 +103,8 @@ class Critics(nn.Module):
                 continue
             told = head(codes.detach())
             heed = post.weight * min(1.0, 10 * share)
-            total = total + _cost(told, truth) + heed * _doubt(head, codes, truth)
+            apart = APART * separation(codes, truth, rows.labels if post.factor else None)
+            total = total + _cost(told, truth) + heed * (_doubt(head, codes, truth) + apart)
             logs[f"told_{post.key}"] = _right(told, truth)
         return total, logs
 
@@ -143,6 +147,42 @@ def _doubt(head: nn.Module, codes: Tensor, truth: Tensor) -> Tensor:
     scores: Tensor = functional_call(head, fixed, (codes,))
     away = -scores.log_softmax(1).mean(1) - math.log(scores.shape[1])
     return torch.where(truth >= 0, away, away.new_zeros(()))
+
+
+def separation(codes: Tensor, truth: Tensor, labels: Tensor | None) -> Tensor:
+    """Return the share of the codes' variance that lies between groups, above chance, ().
+
+    ``eta^2 = sum_g n_g (mean_g - mean)^2 / sum_i (x_i - mean)^2`` of each coordinate, averaged,
+    less its expectation ``(G - 1)/(n - 1)`` where groups mean nothing; at least 0. A critic that
+    lags behind its codes misses what this sees at once; it sees means only.
+
+    Parameters
+    ----------
+    codes, truth
+        (B, Z), and the group of each row, -1: unknown.
+    labels
+        Class of each row, whose means are taken out first; None: no classes.
+    """
+    known = truth >= 0
+    x, groups = codes[known], truth[known]
+    count = len(torch.unique(groups))
+    if count < 2 or len(x) < count + 1:
+        return codes.new_zeros(())
+    if labels is not None:
+        x = x - _group_means(x, labels[known])
+    x = x - x.mean(0)
+    between = _group_means(x, groups).square().sum(0)
+    share = between / x.square().sum(0).clamp_min(1e-8)
+    return (share.mean() - (count - 1) / (len(x) - 1)).clamp_min(0)
+
+
+def _group_means(x: Tensor, groups: Tensor) -> Tensor:
+    """Return for each row the mean of its group, (B, Z)."""
+    _, index = torch.unique(groups, return_inverse=True)
+    sums = x.new_zeros(int(index.max()) + 1, x.shape[1]).index_add(0, index, x)
+    counts = torch.bincount(index).unsqueeze(1)
+    means: Tensor = (sums / counts)[index]
+    return means
 
 
 @torch.no_grad()

@@ -24,9 +24,9 @@ class Feed:
     """Rows of a data set as a model takes them.
 
     Pictures are replaced by changed ones: shift and slant are style, and private codes may carry
-    them. Sounds keep their clean form, which is what decoders are held to, and a changed one
-    stands beside it as a second view, for objectives that use views; for others, half of the
-    sounds are changed ones.
+    them; where most have no label, another changed one is the second view. Sounds keep their
+    clean form, which is what decoders are held to, and a changed one stands beside it as a second
+    view, for objectives that use views; for others, half of the sounds are changed ones.
 
     Parameters
     ----------
@@ -75,6 +75,9 @@ class Feed:
         items, views = dict(batch.items), {}
         if generator is not None:
             for name, change in self.pictures.items():
+                # pictures that nobody labelled have but each other to learn from
+                if self.views and self.data.hide_unpaired:
+                    views[name] = self._changed(items[name], batch.mask[name], change, generator)
                 items[name] = self._changed(items[name], batch.mask[name], change, generator)
             for name, change in self.sounds.items():
                 changed = self._changed(items[name], batch.mask[name], change, generator)

@@ -46,7 +46,7 @@ def explained(
             mean = channel.comparable(modality.items[torch.from_numpy(known)]).double().mean(0)
             codes = model.encode({name: x})
             own = codes.private.get(name)
-            code = model._decoder_input(name, codes.shared, own)
+            code = model.decoder_input(name, codes.shared, own)
             truth = channel.comparable(x).double()
             error = (channel.expected(code).double() - truth).square().sum()
             about = (truth - mean.to(truth.device)).square().sum()

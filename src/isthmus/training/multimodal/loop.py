@@ -16,17 +16,18 @@ from torch import Tensor, nn
 from isthmus.data.multimodal import MultimodalData
 from isthmus.data.multimodal.dataset import Numbers
 from isthmus.errors import ConfigError, DivergedError
-from isthmus.models.autoencoder import evaluating
 from isthmus.models.multimodal.model import MultimodalAutoencoder
 from isthmus.training import checkpoint
 from isthmus.training.checkpoint import Position
 from isthmus.training.device import chosen_device
 from isthmus.training.history import History
 from isthmus.training.loop import optimiser_for
+from isthmus.training.multimodal.averaging import averaged, follow
 from isthmus.training.multimodal.config import MultimodalTraining
 from isthmus.training.multimodal.critics import Critics
 from isthmus.training.multimodal.feeding import Feed
 from isthmus.training.multimodal.fit_quality import alarms, explained
+from isthmus.training.multimodal.validation import add, means, named, validated
 from isthmus.training.progress import Progress, Watch
 from isthmus.training.schedule import rate_at
 from isthmus.training.stopping import Stopped, stop_flag
@@ -224,37 +225,12 @@ class _Loop:
         if self.config.clip:
             torch.nn.utils.clip_grad_norm_(self.trained.parameters(), self.config.clip)
         self.optimiser.step()
-        self._follow()
-        terms = found.terms
-        values = {
-            "loss": value,
-            "distortion": float(terms.distortion.detach().mean()),
-            "rate": float(terms.rate.detach().mean()),
-            "penalty": float(terms.penalty.detach().mean()),
-        } | {name: float(v) for name, v in logs.items()}
-        _add(self.at.sums, values, len(rows))
+        follow(self.average, self.model, self.config.average, self.at.step)
+        values = {"loss": value} | named(found.terms) | {k: float(v) for k, v in logs.items()}
+        add(self.at.sums, values, len(rows))
 
     def _noise(self) -> torch.Generator | None:
         return self.generator if self.device.type == "cpu" else None
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """Move the running average of the weights, and of what normalisations remember."""
-        decay = self.config.average
-        if not decay:
-            return
-        state = self.model.state_dict()
-        if not self.average:
-            self.average = {k: v.detach().clone() for k, v in state.items()}
-            return
-        # young averages forget faster, so that the start is soon forgotten
-        decay = min(decay, (1 + self.at.step) / (10 + self.at.step))
-        for name, value in state.items():
-            kept = self.average[name]
-            if kept.is_floating_point():
-                kept.lerp_(value, 1 - decay)
-            else:
-                kept.copy_(value)
 
     def _rate(self, share: float) -> float:
         """Return the learning rate; see :func:`rate_at`, with the clock as well as the steps."""
@@ -273,7 +249,7 @@ class _Loop:
             "samples_per_second": min(done, self.size) / max(self.at.seconds, 1e-9),
             "lr": self._rate(self._share()),
         }
-        row |= _means("train_", self.at.sums)
+        row |= means("train_", self.at.sums)
         row |= self._judged(self.at.epoch + 1)
         self.at.rows.append(row)
         self.at.epoch += 1
@@ -283,20 +259,13 @@ class _Loop:
 
     def _judged(self, epoch: int) -> dict[str, float]:
         """Return the validation's terms and each modality's R^2, by the averaged weights."""
-        own = {k: v.clone() for k, v in self.model.state_dict().items()} if self.average else {}
-        if self.average:
-            self.model.load_state_dict(self.average)
-        try:
-            row: dict[str, float] = {}
-            if "validation" in self.data.pairs and len(self.data.pairs["validation"]):
-                row |= _means("validation_", self._validate())
-                split = "validation"
-            else:
-                split = "train"
-            found = explained(self.model, self.data, split)
-        finally:
-            if own:
-                self.model.load_state_dict(own)
+        row: dict[str, float] = {}
+        with averaged(self.model, self.average):
+            whole = "validation" in self.data.pairs and len(self.data.pairs["validation"])
+            if whole:
+                sums = validated(self.model, self.feed, self.config.seed + 2)
+                row |= means("validation_", sums)
+            found = explained(self.model, self.data, "validation" if whole else "train")
         # nothing is to be expected of a first epoch of a few steps
         due = epoch in {1, 5} and self.at.step >= EARLIEST
         if due or epoch == self.config.epochs or self._is_late():
@@ -304,25 +273,6 @@ class _Loop:
                 logger.warning(said)
                 self.warnings.append(said)
         return row | {f"r2_{name}": value for name, value in found.items()}
-
-    @torch.no_grad()
-    def _validate(self) -> dict[str, float]:
-        """Return the sums over validation rows, with the same noise in every epoch."""
-        generator = torch.Generator(self.device).manual_seed(self.config.seed + 2)
-        sums: dict[str, float] = {}
-        table = self.data.table("validation")[:1024]
-        with evaluating(self.model):
-            for start in range(0, len(table), 256):
-                rows = self.feed.rows(table[start : start + 256], None)
-                terms = self.model.terms(rows, generator)
-                values = {
-                    "loss": float(terms.loss),
-                    "distortion": float(terms.distortion.mean()),
-                    "rate": float(terms.rate.mean()),
-                    "penalty": float(terms.penalty.mean()),
-                } | {name: float(v) for name, v in terms.logs.items()}
-                _add(sums, values, len(rows))
-        return sums
 
     def _tell(self, row: dict[str, float] | None) -> None:
         now = time.monotonic()
@@ -372,13 +322,3 @@ def _check(model: MultimodalAutoencoder, data: MultimodalData) -> None:
             )
         channel, head = model.channel(name), data[name].items[:1024]
         channel.readout.check(head)
-
-
-def _add(sums: dict[str, float], values: Mapping[str, float], count: int) -> None:
-    """Add a batch's means, each weighted by its number of rows."""
-    for name, value in ({"count": 1.0} | dict(values)).items():
-        sums[name] = sums.get(name, 0.0) + count * value
-
-
-def _means(prefix: str, sums: dict[str, float]) -> dict[str, float]:
-    return {prefix + k: v / sums["count"] for k, v in sums.items() if k != "count"}
