@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--folds", nargs="+", default=["seen"], help="seen, a speaker, or all")
     parser.add_argument("--components", type=int, default=100, help="principal components")
-    parser.add_argument("--steps", type=int, default=450, help="steps of the oracle's classifiers")
+    parser.add_argument("--steps", type=int, default=600, help="steps of the oracle's classifiers")
     parser.add_argument("--no-oracle", action="store_true", help="leave the oracle out")
     parser.add_argument("--separate", type=int, default=0, help="epochs of separate autoencoders")
     parser.add_argument("--judges", type=Path, help="folder in which classifiers are kept")

@@ -1,8 +1,8 @@
 """The same searches on the index, on Qdrant's engine and on PostgreSQL."""
 
 import pytest
-from index_toys import TOPICS, build, documents, opened
 
+from index_toys import TOPICS, build, documents, opened
 from isthmus.errors import ConfigError, DataError
 from isthmus.search.filling import fill_store, search_store
 from isthmus.search.filters import Condition

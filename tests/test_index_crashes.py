@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import random
 import resource
 import shutil
 import signal
@@ -24,6 +23,7 @@ from isthmus.search.index.index import Index
 from isthmus.search.index.manifest import HEAD, read_manifest
 from isthmus.search.index.writing import LOCK, writing
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="the worker forks")
 WORKER = Path(__file__).with_name("index_killed.py")
 QUERY = "yeast in the oven"
 WAYS = ("concepts", "dense", "reconstruction", "words", "hybrid")
@@ -78,88 +78,79 @@ def is_swept(folder):
 # --- kill -9 ---------------------------------------------------------------------------------
 
 
-def killed(home, **plan):
-    """Let the worker be killed at many moments; return how many attempts there were."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+PLANS = {
+    "first": {"documents": 30, "stride": 14},
+    "update": {"documents": 55, "first": 4, "stride": 8},
+    "retrain": {"documents": 52, "retrain": True, "concepts": True, "stride": 14},
+    "any": {"documents": 70, "first": 9, "seconds": [0.02 * n for n in range(7)]},
+}
+
+
+@pytest.fixture(scope="module")
+def killings(first, tmp_path_factory):
+    """What is left of many writers that were killed: folders and attempts by plan."""
+    home = tmp_path_factory.mktemp("killed")
+    for name in PLANS:
+        (home / name).mkdir()
+        if name != "first":
+            shutil.copytree(first, home / name / "before")
     done = subprocess.run(
-        [sys.executable, str(WORKER), str(home), json.dumps(plan)],
+        [sys.executable, str(WORKER), str(home), json.dumps(PLANS)],
         capture_output=True,
         text=True,
         timeout=300,
-        env=environment,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+    return home, json.loads(done.stdout)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the worker forks")
-@pytest.mark.parametrize(
-    ("plan", "least"),
-    [
-        ({"documents": 55, "first": 4, "stride": 6}, 15),
-        ({"documents": 52, "retrain": True, "concepts": True, "stride": 9}, 18),
-    ],
-    ids=["update", "retrain"],
-)
-def test_a_killed_update_leaves_the_old_index_or_the_new(first, tmp_path, plan, least):
-    shutil.copytree(first, tmp_path / "before")
-    attempts = killed(tmp_path, **plan)
-    assert attempts >= least
+@linux
+@pytest.mark.parametrize("name", ["update", "retrain", "any"])
+def test_a_killed_update_leaves_the_old_index_or_the_new(killings, name):
+    home, attempts = killings[0] / name, killings[1][name]
+    plan = PLANS[name]
     config = with_(SMALL, concepts=plan.get("concepts", False))
     texts = documents(plan["documents"])[plan.get("first", 0) :]
-    with opened(tmp_path / "before") as index:
+    with opened(home / "before") as index:
         old = answers(index)
-    with opened(tmp_path / str(attempts)) as index:  # the last one was left in peace
+    with opened(home / str(attempts)) as index:  # the last one was left in peace
         assert index.manifest.generation == 2
         new = answers(index)
     assert old != new
     seen = set()
     for number in range(attempts):
-        place = tmp_path / str(number)
-        with opened(place) as index:
+        with opened(home / str(number)) as index:
             index.verify()
             seen.add(index.manifest.generation)
             assert answers(index) == (old if index.manifest.generation == 1 else new)
-        build(place, texts, config)  # the next writer tidies up
-        assert is_swept(place)
-    assert seen == {1, 2}
+        if number % 3 == 0:
+            build(home / str(number), texts, config)  # the next writer tidies up
+            assert is_swept(home / str(number))
+    if name != "any":
+        assert attempts >= 15
+        assert seen == {1, 2}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the worker forks")
-def test_a_killed_first_build_leaves_no_index_or_the_new(tmp_path):
-    attempts = killed(tmp_path, documents=30, stride=9)
-    assert attempts >= 10
-    with opened(tmp_path / str(attempts)) as index:
+@linux
+def test_a_killed_first_build_leaves_no_index_or_the_new(killings):
+    home, attempts = killings[0] / "first", killings[1]["first"]
+    assert attempts >= 15
+    with opened(home / str(attempts)) as index:
         new = answers(index)
     for number in range(attempts):
-        place = tmp_path / str(number)
+        place = home / str(number)
         if (place / HEAD).exists():
             with opened(place) as index:
                 assert answers(index) == new
         elif place.exists():
             with pytest.raises(RunError, match="this folder is no index"):
                 Index(place)
-        built = build(place, documents(30))
-        assert built.manifest.documents == 30
-        assert is_swept(place)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the worker forks")
-def test_killed_at_any_time_nothing_is_half(first, tmp_path):
-    shutil.copytree(first, tmp_path / "before")
-    rng = random.Random(0)
-    times = [rng.uniform(0.0, 0.25) for _ in range(8)]
-    attempts = killed(tmp_path, documents=70, first=9, seconds=times)
-    with opened(tmp_path / "before") as index:
-        old = answers(index)
-    build(tmp_path / "before", documents(70)[9:])
-    with opened(tmp_path / "before") as index:
-        new = answers(index)
-    for number in range(attempts):
-        with opened(tmp_path / str(number)) as index:
-            index.verify()
-            assert answers(index) == (old if index.manifest.generation == 1 else new)
+        if number % 3 == 0:
+            built = build(place, documents(30))
+            assert built.manifest.documents == 30
+            assert is_swept(place)
 
 
 # --- interrupted, and out of room ------------------------------------------------------------

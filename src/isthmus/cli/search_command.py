@@ -18,8 +18,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
         'isthmus search notes/ "how to bake bread"',
         'isthmus search notes.index "how to bake bread" --more cooking --less "United States"',
         "Search an index, or texts, whose index is made first. Each hit says what its score is "
-        "made of: the concepts that query and passage share, and with --by dense, words or hybrid "
-        "what vectors and words add; together they are the score. --more, --less and --without change the query's concepts first.",
+        "made of: the concepts that query and passage share, and with --by dense, words or "
+        "hybrid what vectors and words add; together they are the score. --more, --less and "
+        "--without change the query's concepts first.",
     )
 )
 def search(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "Strip", "retrieval_examples", "translation_grid"]
 
+Range = tuple[float, float]
 _TILE = 0.72  # inches across
 _GAP = 0.08
 _WORD = 0.3  # inches that a row of words is high
@@ -73,10 +74,11 @@ def translation_grid(
     heights = [_height(strip) for strip in strips]
     figure = new_figure(max(5.0, 2.0 + count * _TILE), 0.75 + 1.1 * sum(heights) + 0.05)
     grid = figure.add_gridspec(len(strips), 1, height_ratios=heights)
+    loud = _loudness(strips)
     gap = next((_gap_share(strip) for strip in strips if strip.kind != "text"), _GAP)
     for row, strip in enumerate(strips):
         axes = figure.add_subplot(grid[row, 0])
-        _draw(axes, strip, gap)
+        _draw(axes, strip, gap, loud)
         bold = "bold" if row in given else "normal"
         axes.set_ylabel(
             short(strip.title, 26), rotation=0, ha="right", va="center", fontsize=9, fontweight=bold
@@ -121,26 +123,35 @@ def _middles(strip: Strip, gap: float) -> np.ndarray:
     return centres(len(strip), shrink(as_images(strip.items)).shape[-1])
 
 
-def _draw(axes: Axes, strip: Strip, gap: float) -> None:
+def _draw(axes: Axes, strip: Strip, gap: float, loud: Range) -> None:
     """Draw one row on bare axes; words stand under the tiles of other rows."""
     if strip.kind == "text":
         axes.set(xlim=(0, len(strip) * (1 + gap) - gap), ylim=(0, 1))
         for place, text in zip(_middles(strip, gap), strip.items, strict=True):
             axes.text(place, 0.5, short(text, 9), ha="center", va="center", fontsize=9)
     else:
-        tiles, look = _tiles(strip.items, strip.kind)
+        tiles, look = _tiles(strip.items, strip.kind, loud)
         axes.imshow(mosaic(tiles[None]), aspect="auto", interpolation="nearest", **look)
     axes.spines[:].set_visible(False)
     axes.set(xticks=[], yticks=[])
 
 
-def _tiles(items: Any, kind: str) -> tuple[np.ndarray, dict[str, Any]]:
+def _tiles(items: Any, kind: str, loud: Range) -> tuple[np.ndarray, dict[str, Any]]:
     """Return tiles as bytes or floats, and how they are coloured."""
     values = shrink(as_images(items))
     if kind == "audio":
         flipped = values[:, :, ::-1].astype(np.float64)  # low bands below
-        return np.ascontiguousarray(flipped), {"cmap": RAMP, "vmin": -2.0, "vmax": 3.0}
+        return np.ascontiguousarray(flipped), {"cmap": RAMP, "vmin": loud[0], "vmax": loud[1]}
     return to_bytes(values, nominal_range(values)), {"cmap": "gray", "vmin": 0, "vmax": 255}
+
+
+def _loudness(strips: Sequence[Strip]) -> Range:
+    """Return the range that all sounds of a figure are shown in, so that they compare."""
+    sounds = [np.asarray(s.items, np.float64).ravel() for s in strips if s.kind == "audio"]
+    if not sounds:
+        return (0.0, 1.0)
+    low, high = np.quantile(np.concatenate(sounds), [0.02, 0.995])
+    return (float(low), float(high)) if low < high else (float(low) - 0.5, float(low) + 0.5)
 
 
 @dataclass(frozen=True)
@@ -187,14 +198,15 @@ def retrieval_examples(examples: Sequence[Found]) -> Picture:
     grid = figure.add_gridspec(
         len(examples), top + 1, height_ratios=heights, width_ratios=[1.25] + [1] * top
     )
+    loud = _loudness([strip for found in examples for strip in (found.query, found.hits)])
     for row, found in enumerate(examples):
         axes = figure.add_subplot(grid[row, 0])
-        _draw_one(axes, found.query, 0)
+        _draw_one(axes, found.query, 0, loud)
         axes.set_ylabel(short(found.query.title, 22), rotation=0, ha="right", va="center")
         axes.set_xlabel("query", fontsize=9)
         for place in range(top):
             axes = figure.add_subplot(grid[row, place + 1])
-            _draw_one(axes, found.hits, place)
+            _draw_one(axes, found.hits, place, loud)
             good = bool(found.right[place])
             axes.set_xlabel(
                 f"{'+' if good else 'x'} {found.scores[place]:.2f}",
@@ -222,7 +234,7 @@ def retrieval_examples(examples: Sequence[Found]) -> Picture:
     return Picture(figure, Table(table), alt)
 
 
-def _draw_one(axes: Axes, strip: Strip, place: int) -> None:
+def _draw_one(axes: Axes, strip: Strip, place: int, loud: Range) -> None:
     """Draw one item of a strip on axes of its own."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
@@ -232,5 +244,5 @@ def _draw_one(axes: Axes, strip: Strip, place: int) -> None:
             color=BLACK, transform=axes.transAxes,
         )  # fmt: skip
         return
-    tiles, look = _tiles(strip.items[place : place + 1], strip.kind)
+    tiles, look = _tiles(strip.items[place : place + 1], strip.kind, loud)
     axes.imshow(mosaic(tiles[None]), interpolation="nearest", **look)

@@ -131,6 +131,8 @@ def modality_losses(history: Mapping[str, Sequence[Any]]) -> Picture:
     DataError
         If there are no such columns.
     """
+    from matplotlib.ticker import MaxNLocator
+
     names = [n.removeprefix("train_nats_") for n in history if n.startswith("train_nats_")]
     if not names or not len(history.get("epoch", ())):
         raise DataError("the history has no losses of modalities to draw")
@@ -161,6 +163,7 @@ def modality_losses(history: Mapping[str, Sequence[Any]]) -> Picture:
         lower.set_ylim(min(-0.05, max(low, -1.0) - 0.05), 1.03)
         lower.axhline(0, color=GREY, linewidth=1, linestyle=":")
         lower.set_xlabel("epoch")
+        lower.xaxis.set_major_locator(MaxNLocator(integer=True))
         for axes in (upper, lower):
             axes.grid(axis="y")
             axes.yaxis.set_major_formatter(plain)

@@ -34,7 +34,7 @@ Changer = Callable[[Tensor, torch.Generator], Tensor]
 class JudgeSettings:
     """How judges are trained."""
 
-    steps: int = 450
+    steps: int = 600
     """Optimiser steps of each member."""
     batch: int = 128
     """Items a step."""

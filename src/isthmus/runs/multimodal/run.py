@@ -83,6 +83,8 @@ class MultimodalRun:
         Name of the preset, or "custom".
     folder
         The run's folder; None where it was not saved.
+    judge_settings, judge_folder
+        How judges are trained, and where they are kept: by default in the run's folder.
     """
 
     def __init__(
@@ -108,7 +110,10 @@ class MultimodalRun:
         self.classes, self.report, self.preset = tuple(classes), report, preset
         self.mixture_fit, self.trained = mixture_fit or MixtureFit(), trained or MultimodalTrained()
         self.notes, self.folder, self._data = tuple(notes), folder, data
-        self.judge_settings = JudgeSettings()
+        self.judge_settings, self.judge_folder = (
+            JudgeSettings(),
+            None if folder is None else folder / JUDGES,
+        )
         self._galleries: dict[tuple[str, int], torch.Tensor] = {}
 
     @property
@@ -282,15 +287,14 @@ class MultimodalRun:
         return MultimodalFigures(self)
 
     def judges(self, tell: Any = None) -> Judges | None:
-        """Return the judges of the run's data, trained once and kept in its folder.
+        """Return the judges of the run's data, trained once and kept in ``judge_folder``.
 
         None where the data have no classes.
         """
         if class_count(self.data) < 2:
             return None
-        place = None if self.folder is None else self.folder / JUDGES
         with threads_held(self.training.threads):
-            return Judges.trained(self.data, place, self.judge_settings, tell)
+            return Judges.trained(self.data, self.judge_folder, self.judge_settings, tell)
 
     def evaluate(
         self,
@@ -363,7 +367,7 @@ class MultimodalRun:
         place = claim(Path(folder))
         self.write_config(place)
         self.write_results(place, figures=figures)
-        self.folder = place
+        self.folder, self.judge_folder = place, self.judge_folder or place / JUDGES
         return place
 
     def write_config(self, folder: Path) -> None:

@@ -54,6 +54,7 @@ def train_multimodal(
     mixture: MixtureFit | None = None,
     evaluation: MultimodalEvaluation | None = None,
     judges: JudgeSettings | None = None,
+    judge_folder: str | PathLike[str] | None = None,
     measure: bool = True,
     **settings: Any,
 ) -> MultimodalRun:
@@ -77,6 +78,8 @@ def train_multimodal(
         See :func:`~isthmus.runs.multimodal.jobs.job_for`.
     evaluation, judges
         How to measure, and how the judges are trained that this needs.
+    judge_folder
+        Where judges are kept, so that runs on the same data share them; default: the run's folder.
     measure
         Whether the run is measured at all; ``run.evaluate()`` can do so later.
 
@@ -115,6 +118,7 @@ def train_multimodal(
         figures=figures,
         evaluation=evaluation,
         judges=judges,
+        judge_folder=Path(judge_folder) if judge_folder is not None else None,
         measure=measure,
     )
 
@@ -128,6 +132,7 @@ def carry_out(
     figures: bool = True,
     evaluation: MultimodalEvaluation | None = None,
     judges: JudgeSettings | None = None,
+    judge_folder: Path | None = None,
     measure: bool = True,
 ) -> MultimodalRun:
     """Do what a job says: claim the folder, train, fit the mixture, measure, write."""
@@ -144,6 +149,7 @@ def carry_out(
     )
     run = _run(job, folder, fitted.history, fitted.warnings)
     run.judge_settings = judges or JudgeSettings()
+    run.judge_folder = judge_folder or run.judge_folder
     run.trained = MultimodalTrained(
         len(fitted.history), fitted.steps, fitted.seconds, fitted.samples_per_second
     )

@@ -48,9 +48,7 @@ def geometric_median(rows_BD: Array, steps: int = 100, tolerance: float = 1e-6) 
     return middle
 
 
-def started(
-    model: SparseDictionary, sample_BD: Array, seed: int, *, warm: bool = False
-) -> float:
+def started(model: SparseDictionary, sample_BD: Array, seed: int, *, warm: bool = False) -> float:
     """Initialise a dictionary from a sample of rows; return the scale of the data.
 
     The scale is the root of the total variance, a single number: training runs on ``x / scale``,
