@@ -260,3 +260,21 @@ def test_a_model_of_a_modality_that_the_data_lack_is_refused(data):
 def test_settings_of_an_evaluation_are_checked(wrong):
     with pytest.raises(ConfigError):
         MultimodalEvaluation(**wrong)
+
+
+def test_only_test_items_are_translated_and_looked_for(data, judges):
+    seen = {"a": set(), "b": set()}
+
+    class Watched(Known):
+        def translate(self, items, to, **rest):
+            for name in set(items) & set(seen):
+                seen[name] |= {tuple(row.tolist()) for row in items[name]}
+            return super().translate(items, to, **rest)
+
+    found = evaluate_multimodal(Watched(data), None, data, judges, options=SMALL)
+    for name, rows in seen.items():
+        test = data[name].items[torch.from_numpy(data[name].rows("test"))]
+        assert rows
+        assert rows <= {tuple(row.tolist()) for row in test}
+    assert found.retrieval["a->b"]["queries"] == len(data["a"].rows("test"))
+    assert found.retrieval["a->b"]["gallery"] == len(data["b"].rows("test"))

@@ -291,7 +291,7 @@ def open_run(
 
         return open_dictionary_run(place, config, device=str(device))
     if kind_of(config) == "MultimodalAutoencoder":
-        from isthmus.runs.multimodal.run import open_multimodal_run
+        from isthmus.runs.multimodal.opening import open_multimodal_run
 
         return open_multimodal_run(place, config, halves=halves, device=str(device))
     model = storage.load(place, encoder=encoder, decoder=decoder, device=device)

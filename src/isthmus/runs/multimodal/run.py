@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 from isthmus.data.modalities import Adapter
 from isthmus.data.multimodal import MultimodalData, open_multimodal
 from isthmus.errors import ConfigError, RunError
-from isthmus.files import read_json, write_json, write_text
+from isthmus.files import write_json, write_text
 from isthmus.models import storage
 from isthmus.models.multimodal import MultimodalAutoencoder
-from isthmus.models.multimodal import storage as multimodal_storage
 from isthmus.models.multimodal.codes import Codes
 from isthmus.models.multimodal.joint_mixture import JointMixture
 from isthmus.models.multimodal.mixture_fitting import MixtureFit
@@ -29,9 +28,7 @@ from isthmus.runs.multimodal.folder import (
     MIXTURE,
     PAGE,
     config_of,
-    open_adapters,
     save_adapters,
-    taken,
 )
 from isthmus.runs.multimodal.jobs import OwnHalves, data_for
 from isthmus.runs.multimodal.judge_training import JudgeSettings
@@ -49,7 +46,7 @@ if TYPE_CHECKING:
     from isthmus.models.multimodal import Modality
     from isthmus.runs.multimodal.drawing import MultimodalFigures
 
-__all__ = ["MultimodalRun", "open_multimodal_run"]
+__all__ = ["MultimodalRun"]
 
 Labels = NDArray[np.int64]
 
@@ -402,40 +399,3 @@ class MultimodalRun:
 
 def _judges_of(data: MultimodalData, settings: JudgeSettings, tell: Any) -> Judges | None:
     return Judges.trained(data, None, settings, tell) if class_count(data) > 1 else None
-
-
-def open_multimodal_run(
-    place: Path,
-    config: Mapping[str, Any],
-    *,
-    halves: OwnHalves | None = None,
-    device: str = "cpu",
-) -> MultimodalRun:
-    """Open the folder of a run of several modalities, whose ``config.json`` has been read.
-
-    Raises
-    ------
-    RunError
-        If a file is missing or damaged.
-    """
-    model = multimodal_storage.load(place, halves=halves, device=device)
-    history, metrics = place / "history.csv", place / "metrics.json"
-    adapters = open_adapters(config, place)
-    absent = sorted(set(model.names) - set(adapters))
-    if absent:
-        raise RunError(f"the adapter of {absent[0]!r} is missing", where=str(place))
-    return MultimodalRun(
-        model,
-        JointMixture.open(place / MIXTURE) if (place / MIXTURE).is_file() else None,
-        adapters,
-        History.open(history) if history.exists() else History(),
-        taken(MultimodalTraining, config.get("training", {}), place),
-        taken(DataOrigin, config.get("data", {"name": "unknown"}), place),
-        classes=[str(name) for name in config.get("classes", ())],
-        report=MultimodalReport.from_json(read_json(metrics)) if metrics.exists() else None,
-        mixture_fit=taken(MixtureFit, config.get("mixture", {}), place),
-        trained=taken(MultimodalTrained, config.get("trained", {}), place),
-        notes=[str(note) for note in config.get("notes", ())],
-        preset=str(config.get("preset", "custom")),
-        folder=place,
-    )

@@ -26,9 +26,9 @@ from isthmus.concepts.passages import Passages
 from isthmus.concepts.storing import HEAD
 from isthmus.errors import ConfigError, RunError
 from isthmus.search.embedders.base import reads_queries
+from isthmus.search.index.arrays import mapped_array, write_array
 from isthmus.search.index.gathering import joined_codes, joined_counts
 from isthmus.search.index.sealing import check_digests
-from isthmus.search.index.segment import write_array
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -165,7 +165,11 @@ def examples(index: Index, rows: Sequence[int]) -> list[int]:
     """
     ids = _described_on(index)
     if len(rows) and not 0 <= min(rows) <= max(rows) < len(ids):
-        raise _damaged(index, f"there are {len(ids)} passages")
+        raise RunError(
+            "the concepts of the index are damaged",
+            where=str(_place(index)),
+            why=f"an example is none of the {len(ids)} passages",
+        )
     return [int(ids[row]) for row in rows]
 
 
@@ -187,18 +191,8 @@ def _described_on(index: Index) -> NDArray[np.int64]:
     """Read the numbers of the passages that the concepts were described on (P,)."""
     place = _place(index)
     check_digests(place, ROWS)
-    try:
-        ids = np.load(place / ROWS, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise _damaged(index, str(error)) from error
-    if not isinstance(ids, np.ndarray) or ids.dtype != np.int64 or ids.ndim != 1:
-        raise _damaged(index, "it holds no list of numbers")
+    ids: NDArray[np.int64] = mapped_array(place / ROWS, np.int64, (None,))
     return ids
-
-
-def _damaged(index: Index, why: str) -> RunError:
-    where = str(_place(index) / ROWS)
-    return RunError("the concepts of the index are damaged", where=where, why=why)
 
 
 def _edited(concepts: Concepts, index: Index) -> Concepts:

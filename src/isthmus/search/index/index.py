@@ -118,7 +118,7 @@ class Index:
             segments = []
             for entry in self.manifest.segments:
                 place = self.folder / "segments" / entry.folder
-                segments.append(Segment(place, entry, self.latents))
+                segments.append(Segment(place, entry, self.latents, self.manifest.embedder["dim"]))
                 stack.callback(segments[-1].close)
             stack.pop_all()
         return tuple(segments)

@@ -99,7 +99,9 @@ def _listed(folder: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         said = read_json(path)
         if said["sha256"] != digest_of(said):
             raise ValueError("its own SHA-256 is another one")
-        files = dict(said["files"])
+        files = said["files"]
+        if not isinstance(files, dict):
+            raise TypeError("it lists no files")
         for name in files:
             parts = PurePosixPath(name).parts
             if not parts or ".." in parts or parts[0] == "/":

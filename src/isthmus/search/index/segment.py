@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from isthmus.data.corpora.documents import Metadata
 from isthmus.errors import RunError
 from isthmus.files import written_whole
 from isthmus.search.filters import Condition
+from isthmus.search.index.arrays import mapped_array, write_array
 from isthmus.search.index.living import living_frequency
 from isthmus.search.index.manifest import SegmentEntry
 from isthmus.search.index.sealing import check_digests, check_sizes, file_digest
@@ -30,10 +30,11 @@ from isthmus.search.postings import Postings, write_postings
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["Contents", "Segment", "write_array", "write_mask", "write_segment"]
+__all__ = ["Contents", "Segment", "write_mask", "write_segment"]
 
 Ints = NDArray[np.int64]
 Halves = NDArray[np.float16]
+Singles = NDArray[np.float32]
 
 _CONCEPTS, _WORDS = "concepts", "words"
 
@@ -78,12 +79,6 @@ def write_segment(folder: Path, contents: Contents) -> None:
     write_array(folder / "word_lengths.npy", words.row_sums().astype(np.float32))
 
 
-def write_array(path: Path, values: NDArray[Any]) -> None:
-    """Write an array as .npy, whole or not at all."""
-    with written_whole(path) as temporary, temporary.open("wb") as handle:
-        np.save(handle, values, allow_pickle=False)
-
-
 def write_mask(folder: Path, alive: NDArray[np.bool_], generation: int) -> str:
     """Write beside a segment which of its passages live (R,); return the file's name.
 
@@ -109,6 +104,8 @@ class Segment:
         What the head of the index says of it.
     latents
         Concepts of the dictionary.
+    dim
+        Numbers in a vector; None: any.
 
     Raises
     ------
@@ -116,12 +113,14 @@ class Segment:
         If it is damaged, or contradicts the head.
     """
 
-    def __init__(self, folder: Path, entry: SegmentEntry, latents: int) -> None:
-        self.folder, self.entry = folder, entry
+    def __init__(
+        self, folder: Path, entry: SegmentEntry, latents: int, dim: int | None = None
+    ) -> None:
+        self.folder, self.entry, self.dim = folder, entry, dim
         check_sizes(folder)
         self.texts = Texts(folder)
         self.concepts = Postings.open(folder / _CONCEPTS)
-        self.ids: Ints = self._array("ids.npy", np.dtype(np.int64), (entry.passages,))
+        self.ids: Ints = mapped_array(folder / "ids.npy", np.int64, (entry.passages,))
         if (self.concepts.rows, self.concepts.terms) != (entry.passages, latents):
             raise self._damaged("concepts", "another number of passages or concepts")
         self._masks: dict[str, NDArray[np.bool_]] = {}
@@ -131,9 +130,8 @@ class Segment:
         """Which passages are not deleted (R,); None: all."""
         if self.entry.alive is None:
             return None
-        mask: NDArray[np.bool_] = self._array(
-            self.entry.alive, np.dtype(bool), (self.entry.passages,)
-        )
+        path, shape = self.folder / self.entry.alive, (self.entry.passages,)
+        mask: NDArray[np.bool_] = mapped_array(path, np.bool_, shape)
         if int(mask.sum()) != self.entry.living:
             raise self._damaged(self.entry.alive, "another number lives than the head says")
         return mask
@@ -149,9 +147,8 @@ class Segment:
     @functools.cached_property
     def vectors(self) -> Halves:
         """The passages' vectors (R, D), mapped into memory."""
-        values: Halves = self._array(
-            "vectors.npy", np.dtype(np.float16), (self.entry.passages, None)
-        )
+        shape = self.entry.passages, self.dim
+        values: Halves = mapped_array(self.folder / "vectors.npy", np.float16, shape)
         return values
 
     @functools.cached_property
@@ -162,28 +159,19 @@ class Segment:
         return self.vectors.astype(np.float32)
 
     @functools.cached_property
-    def lengths(self) -> NDArray[np.float32]:
+    def lengths(self) -> Singles:
         """Summed activations of each passage (R,)."""
-        values: NDArray[np.float32] = self._array(
-            "lengths.npy", np.dtype(np.float32), (self.entry.passages,)
-        )
-        return values
+        return self._sizes("lengths.npy")
 
     @functools.cached_property
-    def rebuilt(self) -> NDArray[np.float32]:
+    def rebuilt(self) -> Singles:
         """Lengths of the vectors that the codes decode to (R,)."""
-        values: NDArray[np.float32] = self._array(
-            "rebuilt.npy", np.dtype(np.float32), (self.entry.passages,)
-        )
-        return values
+        return self._sizes("rebuilt.npy")
 
     @functools.cached_property
-    def word_lengths(self) -> NDArray[np.float32]:
+    def word_lengths(self) -> Singles:
         """Words of each passage (R,)."""
-        values: NDArray[np.float32] = self._array(
-            "word_lengths.npy", np.dtype(np.float32), (self.entry.passages,)
-        )
-        return values
+        return self._sizes("word_lengths.npy")
 
     @functools.cached_property
     def owners(self) -> Ints:
@@ -319,19 +307,11 @@ class Segment:
     def _facts(self) -> list[Metadata]:
         return self.texts.facts()
 
-    def _array(self, name: str, kind: np.dtype[Any], shape: tuple[int | None, ...]) -> Any:
-        try:
-            values = np.load(self.folder / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            raise self._damaged(name, str(error)) from error
-        if not isinstance(values, np.ndarray):
-            values.close()
-            raise self._damaged(name, "it is an archive")
-        fits = len(values.shape) == len(shape) and all(
-            want is None or have == want for have, want in zip(values.shape, shape, strict=True)
-        )
-        if values.dtype != kind or not fits:
-            raise self._damaged(name, f"{values.dtype} of shape {values.shape}")
+    def _sizes(self, name: str) -> Singles:
+        """Open one number for each passage, none of them negative."""
+        values: Singles = mapped_array(self.folder / name, np.float32, (self.entry.passages,))
+        if not (np.isfinite(values) & (values >= 0)).all():
+            raise self._damaged(name, "a value is negative or not finite")
         return values
 
     def _damaged(self, name: str, why: str) -> RunError:

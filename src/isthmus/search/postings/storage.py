@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import shutil
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -240,7 +241,7 @@ def _as_damage(path: Path) -> Iterator[None]:
         ) from error
     except (KeyError, TypeError, AttributeError) as error:
         raise _damaged(path, f"an entry is missing or of the wrong kind: {error}") from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, SyntaxError, RecursionError, tokenize.TokenError) as error:
         raise _damaged(path, str(error)) from error
 
 
