@@ -190,7 +190,7 @@ def test_whatever_is_damaged_nothing_but_a_clear_error_comes_of_it(first, data):
         path.write_bytes(whole)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(start=st.floats(0, 1), noise=st.binary(min_size=1, max_size=40))
 def test_a_damaged_table_of_texts_is_no_traceback(first, start, noise):
     (path, *_) = sorted(first.glob("segments/*/texts.sqlite"))

@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isthmus.cli.failures import Interrupted
+from isthmus.cli.multimodal_options import (
+    helped,
+    measuring_options,
+    several_data,
+    several_training,
+)
 from isthmus.cli.options import (
     Debug,
     Json,
@@ -27,6 +33,7 @@ from isthmus.cli.options import (
 )
 from isthmus.cli.screen import Screen, number
 from isthmus.cli.train_dictionary import Typed, dictionary_job, is_first, train_dictionary
+from isthmus.cli.train_multimodal import multimodal_job, train_multimodal
 from isthmus.cli.words import bytes_of, time_of
 from isthmus.errors import ConfigError, RunError
 
@@ -50,15 +57,24 @@ DEFAULT_PRESET = "dense"
         "them. Ctrl-C keeps a checkpoint, and `isthmus train --resume --out RUN` goes on. Given "
         "vectors (.npy of two axes, .safetensors, .parquet, a folder of such shards), topk and "
         "batch-topk are sparse dictionaries, as matryoshka, any-k, jumprelu, gated, relu-l1, kl "
-        "and contrastive always are; with --network they are autoencoders.",
+        "and contrastive always are; with --network they are autoencoders. aligned, mvtcae, "
+        "mmvae-plus, poe, moe and mopoe join several modalities: DATA is digit-trio, "
+        "digits-words, or a CSV file of pairs with a column a modality (image, audio, text).",
     )
 )
 @taking(
-    *training_options(),
-    *dictionary_options(),
-    *data_options(),
-    preprocess_option(),
-    *evaluation_options("nll_samples", "nll_rows", "refined_rows"),
+    *helped(
+        (
+            *training_options(),
+            *dictionary_options(),
+            *data_options(),
+            preprocess_option(),
+            *evaluation_options("nll_samples", "nll_rows", "refined_rows"),
+        ),
+        *several_training(),
+        *several_data(),
+        *measuring_options(),
+    )
 )
 def train(
     data: Annotated[
@@ -110,6 +126,15 @@ def train(
     no_figures: Annotated[
         bool, typer.Option("--no-figures", metavar=" ", help="Draw no figures.")
     ] = False,
+    no_measure: Annotated[
+        bool,
+        typer.Option(
+            "--no-measure",
+            metavar=" ",
+            help="Leave measuring to `isthmus evaluate`.",
+            rich_help_panel="Several modalities: measuring",
+        ),
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -124,6 +149,18 @@ def train(
     unclaimed = resume or dry_run or not first
     folder = _folder(data, name, out, resume=resume, unclaimed=unclaimed)
     typed = Typed(data, model or DEFAULT_PRESET, model is not None, members, given, resume, folder)
+    several = multimodal_job(typed, screen)
+    if several is not None:
+        train_multimodal(
+            several,
+            typed,
+            screen,
+            dry_run=dry_run,
+            figures=not no_figures,
+            measure=not no_measure,
+        )
+        return
+    _of_one_modality(typed, no_measure=no_measure)
     dictionaries = dictionary_job(typed, screen)
     if dictionaries is not None:
         train_dictionary(dictionaries, typed, screen, dry_run=dry_run, figures=not no_figures)
@@ -148,6 +185,23 @@ def train(
         screen.json(answer)
         return
     _close(run, folder, seconds, trained, screen)
+
+
+def _of_one_modality(typed: Typed, *, no_measure: bool) -> None:
+    """Refuse what only several modalities have, and names that no preset has."""
+    from isthmus.cli.presets import unknown_preset
+
+    unknown = None if typed.resume else unknown_preset(typed.model)
+    if unknown is not None:
+        raise unknown
+    usual = {option.name for option in (*training_options(), *dictionary_options())}
+    own = {option.name for option in (*several_training(), *several_data(), *measuring_options())}
+    odd = sorted((own - usual) & set(typed.given)) or (["no_measure"] if no_measure else [])
+    if odd:
+        raise ConfigError(
+            f"--{odd[0].replace('_', '-')} is for models of several modalities",
+            fix="leave it out, or name one: --model aligned (`isthmus models` lists them)",
+        )
 
 
 def _folder(

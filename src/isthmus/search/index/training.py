@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from isthmus.bottlenecks import TopK
 from isthmus.data.streams import VectorStream, open_vectors
-from isthmus.errors import ConfigError
+from isthmus.errors import ConfigError, DataError
 from isthmus.models.dictionary import SparseDictionary
 from isthmus.training.dictionary import DictionaryTraining, fit_dictionary
 from isthmus.training.progress import Progress
@@ -26,6 +26,7 @@ Floats = NDArray[np.float32]
 _FEW = 24
 """Passages up to which each of them is a concept by itself."""
 _SAMPLES = 300_000
+_LEAST, _MOST = 256, 4096
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,11 @@ class DictionarySettings:
     """What kind of dictionary an index gets; zeros follow from the number of passages."""
 
     latents: int = 0
-    """Concepts; 0: one for every 8 passages, at least 32 and at most 4,096. More of them found no
-    more on the judged collections, and fewer of them could be named."""
+    """Concepts; 0: one for every 8 passages, at most 4,096 and, for few passages, at least 256 or
+    one each. More of them found no more on judged collections, and fewer could be named."""
     k: int = 0
-    """Active concepts of a passage; 0: a sixteenth of all, at least 8 and at most 64. More of
-    them search no better, and say less each."""
+    """Active concepts of a passage; 0: a sixteenth of all, at least 16 (of half of all) and at
+    most 64. More of them search no better, and say less each."""
     epochs: int = 0
     """Passes over the passages; 0: 20, and more for small corpora: some 300,000 samples in all,
     at most 100 passes."""
@@ -62,10 +63,10 @@ class DictionarySettings:
         >>> DictionarySettings().sized(5_000)
         DictionarySettings(latents=640, k=40, epochs=60, seed=0)
         """
-        rule = min(4096, max(32, round(passages / 8 / 32) * 32))
-        latents = self.latents or max(rule, 4 * self.k)
+        rule = max(round(passages / 8 / 32) * 32, min(_LEAST, passages))
+        latents = self.latents or max(min(_MOST, rule), 4 * self.k)
         epochs = self.epochs or min(100, max(20, math.ceil(_SAMPLES / max(passages, 1))))
-        k = self.k or min(64, max(min(8, (latents + 1) // 2), latents // 16))
+        k = self.k or min(64, max(min(16, (latents + 1) // 2), latents // 16))
         return dataclasses.replace(self, latents=latents, k=k, epochs=epochs)
 
 
@@ -108,9 +109,18 @@ def train_dictionary(
     Raises
     ------
     ConfigError
-        If ``start`` is of another width.
+        If ``start`` or ``also`` is of another width.
+    DataError
+        If a vector is not finite.
     """
-    rows = vectors if also is None else np.concatenate([vectors, also])
+    if also is not None and (also.ndim != 2 or also.shape[1] != vectors.shape[1]):
+        raise ConfigError(
+            f"further vectors to learn from must be rows of {vectors.shape[1]} numbers",
+            why=f"these are of shape {also.shape}",
+        )
+    if also is not None and not np.isfinite(also).all():
+        raise DataError("a further vector to learn from is not finite")
+    rows = vectors if also is None else np.concatenate([vectors, also.astype(np.float32)])
     if start is not None and start.dim != rows.shape[1]:
         raise ConfigError(
             f"the dictionary is for vectors of {start.dim} numbers, these have {rows.shape[1]}"
