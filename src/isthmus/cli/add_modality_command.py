@@ -135,6 +135,14 @@ def add_modality(
     close(wider, out, screen)
 
 
+def _loading(run: MultimodalRun, name: str, data: str, typed: dict[str, Any]) -> dict[str, Any]:
+    """Return how the data are opened: as the run's own were, where they are the same."""
+    same = run.origin.source in (data, str(Path(data).resolve()))
+    before = dict(run.origin.options) if same else {}
+    kept = {key: value for key, value in before.items() if key not in _KEPT}
+    return kept | typed | {"only": [*run.model.names, name]}
+
+
 def _joined(
     run: MultimodalRun,
     name: str,
@@ -152,7 +160,7 @@ def _joined(
                 name,
                 data,
                 out=out,
-                load_options={"only": [*run.model.names, name]} | loading,
+                load_options=_loading(run, name, data, loading),
                 progress=watch or False,
                 **settings,
             )

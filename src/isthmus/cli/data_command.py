@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from isthmus.cli.multimodal_options import several_data
 from isthmus.cli.options import (
     Debug,
     Json,
@@ -82,8 +83,9 @@ def fetch(
     if as_json:
         screen.json({"name": name, "folder": str(folder)})
         return
-    texts = any(entry.name == name and entry.kind == "corpus" for entry in CATALOGUE)
-    use = f"isthmus index {name}" if texts else f"isthmus train {name} --model dense"
+    kind = next(entry.kind for entry in CATALOGUE if entry.name == name)
+    model = "aligned" if kind == "modalities" else "dense"
+    use = f"isthmus index {name}" if kind == "corpus" else f"isthmus train {name} --model {model}"
     screen.words([(name, f"is in {folder}"), ("next", use)])
 
 
@@ -105,10 +107,11 @@ def _known(name: str, names: list[str]) -> None:
         "isthmus data describe table.csv --label-column species",
         "Say what is in a named set, a file or a folder: samples, shape, splits, classes, the "
         "range of the values, and what was left out or decided while reading; of texts the "
-        "documents, their lengths, their metadata, and what could not be read.",
+        "documents, their lengths, their metadata, and what could not be read; of several "
+        "modalities their items and the tables that pair them.",
     ),
 )
-@taking(*data_options())
+@taking(*data_options(), *several_data())
 def describe(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A named set, a file or a folder.")],
     as_json: Json = False,
@@ -117,17 +120,39 @@ def describe(
     **given: Any,
 ) -> None:
     """Say what is in some data."""
+    from isthmus.cli.multimodal_data import is_several, several_options
     from isthmus.cli.progress import fetching
     from isthmus.data import describe as described
     from isthmus.data import load
     from isthmus.data.corpora.telling import corpus_at
 
     screen = Screen(as_json=as_json, quiet=quiet)
-    options = load_options(given)
+    options, chosen = load_options(given), several_options(given)
     with fetching(screen) as progress:
+        if is_several(data):
+            _several(data, options | chosen, screen)
+            return
+        if chosen:
+            raise ConfigError(
+                f"--{min(chosen).replace('_', '-')} is for data of several modalities",
+                where=data,
+                fix="leave it out",
+            )
         texts = corpus_at(data, progress) if not options else None
         found = described(texts if texts is not None else load(data, progress=progress, **options))
     if as_json:
         screen.json(found.to_dict())
         return
     screen.line(found.text())
+
+
+def _several(data: str, options: dict[str, Any], screen: Screen) -> None:
+    """Say what is in data of several modalities."""
+    from isthmus.cli.multimodal_data import described, description, opened
+
+    found = opened(data, options)
+    if screen.as_json:
+        screen.json(description(found))
+        return
+    for line in described(found):
+        screen.line(line)

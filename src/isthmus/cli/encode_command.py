@@ -23,6 +23,7 @@ from isthmus.errors import ConfigError
 
 if TYPE_CHECKING:
     from isthmus.runs.dictionary import DictionaryRun
+    from isthmus.runs.multimodal import MultimodalRun
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -35,7 +36,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
         "split with --split. The file's ending decides its form: .npy (N x latents, float32), "
         ".npz (codes, labels; with --sparse a SciPy CSR matrix), .csv and .parquet (a column a "
         "latent, and label), .safetensors (codes, labels). A sparse dictionary's codes stay sparse "
-        "in .npz (scipy.sparse.load_npz) and .safetensors (indptr, indices, data, shape).",
+        "in .npz (scipy.sparse.load_npz) and .safetensors (indptr, indices, data, shape). Of "
+        "several modalities .npz or .safetensors hold MODALITY/shared and MODALITY/private of "
+        "every item, with /item, /label and /split, and row/shared, the joint code of every row "
+        "of the pair tables, with row/items.",
     )
 )
 @taking(*data_options())
@@ -66,9 +70,19 @@ def encode(
     from isthmus.cli.code_files import Codes, writer_for
     from isthmus.cli.samples import loaded_for, parts_of
     from isthmus.runs import Run, open_run
+    from isthmus.runs.multimodal import MultimodalRun
 
     screen = Screen(as_json=as_json, quiet=quiet)
     opened = open_run(run)
+    if isinstance(opened, MultimodalRun):
+        if k is not None or refine or sparse or given:
+            raise ConfigError(
+                "a run of several modalities takes no options but --split",
+                where=str(run),
+                fix="leave the others out",
+            )
+        _several(opened, data, out, screen, split)
+        return
     if not isinstance(opened, Run):
         _dictionary(
             opened, data, out, given, screen, split=split, sparse=sparse, k=k, refine=refine
@@ -82,6 +96,33 @@ def encode(
     screen.say(f"encoding {len(codes):,} samples to {codes.latent} latents")
     write(out, codes)
     _tell(screen, opened.folder or run, out, len(codes), codes.latent, sparse=sparse)
+
+
+def _several(run: MultimodalRun, data: str, out: Path, screen: Screen, split: str | None) -> None:
+    """Write shared and private codes of every item, and the joint codes of every row."""
+    from isthmus.cli.multimodal_codes import check_ending, coded, write_arrays
+    from isthmus.cli.multimodal_data import seen_by
+
+    check_ending(out)
+    found = seen_by(run, data)
+    if split is not None and split not in found.pairs:
+        raise ConfigError(
+            f"these data have no split {split!r}", fix=f"choose one of: {', '.join(found.pairs)}"
+        )
+    screen.say(f"encoding {', '.join(f'{len(m):,} of {n}' for n, m in found.modalities.items())}")
+    arrays = coded(run, found, split)
+    write_arrays(out, arrays)
+    shapes = {name: list(values.shape) for name, values in arrays.items()}
+    if screen.as_json:
+        screen.json({"run": str(run.folder), "file": str(out), "arrays": shapes})
+        return
+    sizes = [
+        (name, " x ".join(map(str, shape)))
+        for name, shape in shapes.items()
+        if name.endswith(("/shared", "/private"))
+    ]
+    screen.table(("array", "shape"), sizes)
+    screen.words([("wrote", str(out))])
 
 
 def _dictionary(

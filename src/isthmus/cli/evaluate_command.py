@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isthmus.cli.multimodal_options import measuring_options
 from isthmus.cli.options import (
     ChosenK,
     Debug,
@@ -40,12 +41,16 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
         "dictionary_learning, sentence-transformers or OpenAI's sparse autoencoders is measured "
         "as our own dictionaries are: isthmus evaluate THEIRS --data vectors.npy. An index is held "
         "against judged queries: nDCG@10, recall@100 and MRR@10 by concepts, reconstructions, "
-        "dense vectors, words and all together.",
+        "dense vectors, words and all together. A run of several modalities is measured by the "
+        "whole protocol: retrieval in every direction beside chance, baselines and an oracle, "
+        "coherence of translations and joint draws by judges, probes, leaks, styles, mismatches, "
+        "missing items.",
     )
 )
 @taking(
     *(option for option in data_options(splits=False) if option.name != "range"),
     *evaluation_options("nll_samples", "nll_rows", "refined_rows"),
+    *measuring_options(),
 )
 def evaluate(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run or an index.")],
@@ -117,11 +122,13 @@ def evaluate(
 ) -> None:
     """Measure a trained model, or an index."""
     from isthmus.cli.evaluate_index import evaluate_index, is_index
+    from isthmus.cli.evaluate_several import evaluate_several
     from isthmus.cli.foreign_checkpoints import is_foreign, score
     from isthmus.cli.numbers import show_metrics
     from isthmus.cli.samples import loaded_for
     from isthmus.cli.values import evaluation
     from isthmus.runs import Run, open_run
+    from isthmus.runs.multimodal import MultimodalRun
 
     screen = Screen(as_json=as_json, quiet=quiet)
     if is_index(run):
@@ -156,6 +163,12 @@ def evaluate(
     screen.say(f"measuring {opened.preset} on {data or opened.origin.name}")
     if data is None and load_options(given):
         raise ConfigError("options of loading need data to load", fix="give them with --data DATA")
+    if isinstance(opened, MultimodalRun):
+        evaluate_several(opened, data, given, screen, k)
+        return
+    odd = sorted({option.name for option in measuring_options()} & set(given))
+    if odd:
+        raise ConfigError(f"--{odd[0].replace('_', '-')} is for runs of several modalities")
     if not isinstance(opened, Run):
         _dictionary(opened, data, given, screen, k)
         return

@@ -43,9 +43,10 @@ def export(
         from_dictionary,
     )
     from isthmus.runs import Run, open_run
+    from isthmus.runs.run import of_one_modality
 
     screen = Screen(as_json=as_json, quiet=quiet)
-    opened = open_run(run)
+    opened = of_one_modality(open_run(run))
     if isinstance(opened, Run):
         raise ConfigError(
             "only sparse dictionaries can be exported",

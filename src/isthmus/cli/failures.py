@@ -15,6 +15,9 @@ _OPTIONS: Mapping[str, str] = {
     "drop_bad_rows=True": "--drop-bad-rows",
     "drop_bad=True": "--drop-bad-rows",
     "foreign.read(path, allow_pt=True)": "--allow-pt",
+    "let it be done with resize=True": "add --resize",
+    ", or have others replaced: replace_with=' '": "",
+    ", or raise the limit with AudioLimits(seconds=...)": "",
 }
 FAILED, WRONG_USE, INTERRUPTED = 1, 2, 130
 

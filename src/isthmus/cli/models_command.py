@@ -17,9 +17,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
     help=help_text(
         "isthmus models",
         "isthmus models topk",
-        "List the presets, of autoencoders (for images, tables and vectors) and of sparse "
-        "dictionaries (for vectors); or show one with every setting that it has, what the "
-        "setting means and the preset's own value. A name of both families is shown twice.",
+        "List the presets, of autoencoders (for images, tables and vectors), of sparse "
+        "dictionaries (for vectors) and of models of several modalities (for pairs); or show one "
+        "with every setting that it has, what the setting means and the preset's own value. A "
+        "name of two families is shown twice.",
     )
 )
 def models(
@@ -32,25 +33,30 @@ def models(
     debug: Debug = False,
 ) -> None:
     """List or show presets."""
+    from isthmus.cli.presets import unknown_preset
     from isthmus.models import PRESETS
     from isthmus.models.dictionary.presets import DICTIONARY_PRESETS
-    from isthmus.runs.dictionary.routing import unknown_preset
+    from isthmus.models.multimodal.presets import MULTIMODAL_PRESETS
 
     screen = Screen(as_json=as_json, quiet=quiet)
+    unknown = None if name is None else unknown_preset(name)
+    if unknown is not None:
+        raise unknown
     shown = [found for found in PRESETS if name in (None, found.name)]
     dictionaries = [found for found in DICTIONARY_PRESETS if name in (None, found.name)]
-    if not shown and not dictionaries:
-        raise unknown_preset(str(name))
+    several = [found for found in MULTIMODAL_PRESETS if name in (None, found.name)]
     if as_json:
         screen.json(
             {
                 "models": [_as_json(found) for found in shown],
                 "dictionaries": [_dictionary_json(found) for found in dictionaries],
+                "multimodal": [_several_json(found) for found in several],
             }
         )
     elif name is None:
         _list(shown, "autoencoders, for images, tables and vectors", screen)
         _list(dictionaries, "sparse dictionaries, for vectors", screen)
+        _list(several, "several modalities in one space, for pairs", screen)
         screen.words(
             [
                 ("data", "topk and batch-topk are dictionaries where DATA are vectors, unless"),
@@ -63,6 +69,8 @@ def models(
             _show(found, screen)
         for dictionary in dictionaries:
             _show_dictionary(dictionary, screen)
+        for joined in several:
+            _show_several(joined, screen)
 
 
 def _list(presets: Sequence[Any], title: str, screen: Screen) -> None:
@@ -73,7 +81,7 @@ def _list(presets: Sequence[Any], title: str, screen: Screen) -> None:
 
 
 def _parts(preset: Any) -> list[tuple[str, Any]]:
-    names = ("network", "bottleneck", "likelihood", "corruption")
+    names = ("network", "bottleneck", "likelihood", "corruption", "objective")
     return [(n, getattr(preset, n)) for n in names if getattr(preset, n, None) is not None]
 
 
@@ -105,6 +113,50 @@ def _dictionary_json(preset: Any) -> dict[str, Any]:
         "normalise": preset.normalise,
         "training": dict(preset.training),
     }
+
+
+def _several_json(preset: Any) -> dict[str, Any]:
+    from isthmus.configs import to_json
+
+    return {
+        "name": preset.name,
+        "summary": preset.summary,
+        "objective": to_json(preset.objective),
+        "training": dict(preset.training),
+    }
+
+
+def _show_several(preset: Any, screen: Screen) -> None:
+    from isthmus.models.multimodal import MixtureFit
+    from isthmus.training.multimodal import MultimodalTraining
+
+    screen.line(f"{preset.name}, for several modalities: {preset.summary}", style="bold")
+    parts = {
+        f"objective {type(preset.objective).__name__}": preset.objective,
+        "joint mixture": MixtureFit(),
+        "training": MultimodalTraining(**preset.training),
+    }
+    rows = [row for title, part in parts.items() for row in _settings(title, part)]
+    screen.table(("part", "setting", "value", "what it is"), rows, left=4)
+    screen.words([("next", f"isthmus train digit-trio --model {preset.name}")])
+
+
+def _settings(title: str, part: Any) -> list[tuple[str, str, str, str]]:
+    """Return a row a setting: the part, its name, its value, what it is."""
+    import dataclasses
+
+    from isthmus.configs import field_docs
+
+    docs, rows = field_docs(part.__class__), []
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if field.name == "binarise":
+            continue
+        shown = "see --help" if dataclasses.is_dataclass(value) else _written(value)
+        words = " ".join(docs.get(field.name, "").replace("``", "").split())
+        rows.append((title, f"--{field.name.replace('_', '-')}", shown, words))
+        title = ""
+    return rows
 
 
 def _show_dictionary(preset: Any, screen: Screen) -> None:

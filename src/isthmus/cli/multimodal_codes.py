@@ -1,4 +1,4 @@
-"""`isthmus encode` for several modalities: shared and private codes, item by item and row by row."""
+"""`isthmus encode` for several modalities: shared and private codes of items and of rows."""
 
 from __future__ import annotations
 

@@ -36,6 +36,9 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "sweep": "Train a grid of settings and seeds; table and trade-off figure.",
         "encode": "Write the codes of data into a file.",
         "reconstruct": "Write data encoded and decoded again, with each sample's error.",
+        "retrieve": "Find the items of a modality that match one of another.",
+        "translate": "Say an item of one modality in another: PNG, WAV, text.",
+        "add-modality": "Join a new modality to the space of a trained run.",
         "export": "Write a sparse dictionary for SAELens or sentence-transformers.",
     }
 )
@@ -47,7 +50,8 @@ class _Later(TyperCommand):
 
     def load(self) -> Any:
         """Import the command's module and return the real command."""
-        module = import_module(f"isthmus.cli.{self.name}_command")
+        name = str(self.name).replace("-", "_")
+        module = import_module(f"isthmus.cli.{name}_command")
         command = typer.main.get_command(module.app)
         command.name = self.name
         return command

@@ -19,6 +19,7 @@ __all__ = [
     "ENDINGS",
     "And",
     "From",
+    "Resize",
     "To",
     "files_of",
     "item_of",
@@ -47,6 +48,13 @@ And = Annotated[
 ]
 To = Annotated[str, typer.Option("--to", metavar="MODALITY", help="The modality wanted.")]
 
+Resize = Annotated[
+    bool,
+    typer.Option(
+        "--resize", metavar=" ", help="Resize pictures of another size instead of refusing them."
+    ),
+]
+
 TEXTS = frozenset({"text", "sentence"})
 ENDINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -60,8 +68,13 @@ ENDINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """The endings of files by kind of modality; the first is the one that is written."""
 
 
-def multimodal_run(folder: Path) -> MultimodalRun:
+def multimodal_run(folder: Path, *, resize: bool = False) -> MultimodalRun:
     """Open a run of several modalities.
+
+    Parameters
+    ----------
+    resize
+        Whether pictures of another size are resized from now on.
 
     Raises
     ------
@@ -70,6 +83,9 @@ def multimodal_run(folder: Path) -> MultimodalRun:
     RunError
         If it is no run.
     """
+    import dataclasses
+
+    from isthmus.data.modalities import ImageAdapter
     from isthmus.runs import open_run
     from isthmus.runs.multimodal import MultimodalRun
 
@@ -81,6 +97,9 @@ def multimodal_run(folder: Path) -> MultimodalRun:
             why=f"it is of the preset {run.preset}",
             fix="train one of several: isthmus train digits-words --model aligned",
         )
+    for name, adapter in run.adapters.items():
+        if resize and isinstance(adapter, ImageAdapter):
+            run.adapters[name] = dataclasses.replace(adapter, resize=True)
     return run
 
 

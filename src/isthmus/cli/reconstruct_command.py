@@ -73,11 +73,12 @@ def reconstruct(
     """Write reconstructions."""
     from isthmus.cli.samples import loaded_for, parts_of
     from isthmus.runs import Run, open_run
+    from isthmus.runs.run import of_one_modality
 
     if n < 0:
         raise ConfigError("--n can't be negative", fix="give how many samples; 0 for all")
     screen = Screen(as_json=as_json, quiet=quiet)
-    opened = open_run(run)
+    opened = of_one_modality(open_run(run))
     if not isinstance(opened, Run):
         if separate:
             raise ConfigError("--separate is for images", fix="leave it out")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isthmus.cli.options import Debug, Json, Quiet, help_text
-from isthmus.cli.raw_items import And, From, To, files_of, items_of, multimodal_run
+from isthmus.cli.raw_items import And, From, Resize, To, files_of, items_of, multimodal_run
 from isthmus.cli.screen import NOTHING, Screen
 from isthmus.errors import ConfigError, MissingDataError
 
@@ -43,13 +43,14 @@ def retrieve(
             help="Where to look: train, validation, test or all of the run's data; or a folder.",
         ),
     ] = "test",
+    resize: Resize = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Find what matches an item."""
     screen = Screen(as_json=as_json, quiet=quiet)
-    opened = multimodal_run(run)
+    opened = multimodal_run(run, resize=resize)
     opened.adapter(to)
     raw = items_of(opened, (from_, and_), screen)
     hits = _found(opened, raw, to, top, gallery)

@@ -125,6 +125,7 @@ def _meant(
     data: str, model: str, vary: list[str], given: dict[str, Any]
 ) -> tuple[Preset | DictionaryPreset, dict[str, Any], Any]:
     """Return the preset, its fixed settings as values, and how to measure."""
+    from isthmus.cli.presets import is_multimodal, unknown_preset
     from isthmus.cli.values import (
         chosen,
         dictionary_evaluation,
@@ -135,6 +136,15 @@ def _meant(
     from isthmus.models.dictionary.presets import DictionaryPreset
     from isthmus.runs.dictionary.routing import dictionary_for
 
+    unknown = unknown_preset(model)
+    if unknown is not None:
+        raise unknown
+    if is_multimodal(model):
+        raise ConfigError(
+            "a sweep trains models of one modality",
+            where=f"--model {model}",
+            fix=f"train each setting by itself: isthmus train DATA --model {model}",
+        )
     names = {option.name for option in (*model_options(), *dictionary_options())}
     typed = {k: v for k, v in given.items() if k in names}
     varied = {split_settings(text)[0] for text in vary}

@@ -13,6 +13,7 @@ from isthmus.cli.raw_items import (
     TEXTS,
     And,
     From,
+    Resize,
     To,
     items_of,
     multimodal_run,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
-_FEW = 3
+_FEW, _LEAST = 3, 0.001
 
 
 @app.command(
@@ -71,6 +72,7 @@ def translate(
         ),
     ] = 0,
     seed: Annotated[int, typer.Option("--seed", metavar="INT", help="Seed of the draws.")] = 0,
+    resize: Resize = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -79,7 +81,7 @@ def translate(
     screen = Screen(as_json=as_json, quiet=quiet)
     if sample < 0 or seed < 0:
         raise ConfigError("--sample and --seed can't be negative")
-    opened = multimodal_run(run)
+    opened = multimodal_run(run, resize=resize)
     _check(opened, to, out)
     raw = items_of(opened, (from_, and_), screen)
     reference = None if style is None else items_of(opened, [(to, style)], screen)[to]
@@ -143,7 +145,7 @@ def _tell(found: Translated, files: list[Path], screen: Screen) -> None:
     """Say what was written, and how sure it is; beside a text on standard error."""
     facts: list[tuple[str, str]] = [("wrote", str(path)) for path in files]
     if found.classes:
-        best = list(found.classes.items())[:_FEW]
+        best = [pair for pair in list(found.classes.items())[:_FEW] if pair[1] >= _LEAST]
         facts.append(("class", ", ".join(f"{name} {share:.1%}" for name, share in best)))
     if found.entropy is not None and found.deviation is not None:
         facts.append(
