@@ -141,7 +141,9 @@ def test_a_file_in_the_way_is_told(tmp_path):
 
 
 def test_the_command_prints_a_table_or_an_object(shown, monkeypatch):
-    def at_hand(out, watched):
+    def at_hand(out, watched, documents, stage):
+        assert documents == 1500
+        stage("reading", 1, 0)
         with watched("dense"):
             pass
         return shown
@@ -150,6 +152,8 @@ def test_the_command_prints_a_table_or_an_object(shown, monkeypatch):
     out = succeeded("demo").out
     for said in ("PCA, 8 dimensions", "sparse-kl", "report.html", "was asked for", "next"):
         assert said in out
+    for said in ("could be named", "lexical: hashed", "--less", "steered", "Quoted from your"):
+        assert said in out
     found = succeeded("demo", "--json").json
     assert found["report"] == str(shown.report)
     assert [row["name"] for row in found["models"]][1:] == [member.name for member in MEMBERS]
@@ -157,7 +161,7 @@ def test_the_command_prints_a_table_or_an_object(shown, monkeypatch):
 
 
 def test_ctrl_c_says_how_to_start_anew(tmp_path, monkeypatch):
-    def interrupted(out, watched):
+    def interrupted(out, watched, documents, stage):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("isthmus.demo.demo", interrupted)

@@ -426,7 +426,9 @@ def test_every_setting_of_a_dictionary_is_an_option_and_told_in_help():
     fields = {field.name for field in dataclasses.fields(DictionaryTraining)}
     for preset in DICTIONARY_PRESETS:
         fields |= {field.name for field in dataclasses.fields(preset.bottleneck)}
-    assert fields - {"drop_bad"} <= set(options)  # that one is --drop-bad-rows, as for all data
+    # drop_bad is --drop-bad-rows, as for all data; a warm start needs weights to start from
+    assert fields - {"drop_bad", "warm"} <= set(options)
+    assert "warm" not in options
     names = [option.name for option in (*model_options(), *dictionary_options())]
     assert len(names) == len(set(names))
     assert all(option.help for option in dictionary_options())

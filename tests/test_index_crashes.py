@@ -79,10 +79,10 @@ def is_swept(folder):
 
 
 PLANS = {
-    "first": {"documents": 30, "stride": 14},
-    "update": {"documents": 55, "first": 4, "stride": 8},
-    "retrain": {"documents": 52, "retrain": True, "concepts": True, "stride": 14},
-    "any": {"documents": 70, "first": 9, "seconds": [0.02 * n for n in range(7)]},
+    "first": {"documents": 30, "stride": 18},
+    "update": {"documents": 55, "first": 4, "stride": 12},
+    "retrain": {"documents": 52, "retrain": True, "concepts": True, "stride": 22},
+    "any": {"documents": 70, "first": 9, "seconds": [0.025 * n for n in range(6)]},
 }
 
 

@@ -168,7 +168,7 @@ def test_a_part_that_is_missing_or_short_shows_when_the_index_is_opened(place, p
         Index(place)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(data=st.data())
 def test_whatever_is_damaged_nothing_but_a_clear_error_comes_of_it(first, data):
     """Bytes change in place, so that sizes stay: what is checked early can't help."""
@@ -475,7 +475,7 @@ def test_a_head_that_was_edited_by_hand_is_refused(place):
         Index(place)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(content=st.one_of(st.binary(max_size=60), st.just(b"[" * 100_000), st.just(b'{"a":' * 9999)))
 def test_a_head_of_any_bytes_is_refused(tmp_path_factory, content):
     place = tmp_path_factory.mktemp("head")
@@ -510,7 +510,7 @@ def paths_of(said, path=()):
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
 def test_a_head_with_anything_anywhere_is_refused_or_used(first, data):

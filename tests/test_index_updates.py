@@ -184,7 +184,7 @@ def test_many_updates_equal_an_index_made_anew(first):
     run_state_machine_as_test(
         Updates,
         settings=settings(
-            max_examples=6, stateful_step_count=6, deadline=None, phases=[Phase.generate]
+            max_examples=4, stateful_step_count=6, deadline=None, phases=[Phase.generate]
         ),
     )
 
@@ -381,7 +381,7 @@ def test_the_source_is_kept(place):
 
 def test_retraining_keeps_most_concepts_numbers_and_all_passages(tmp_path):
     config = with_(
-        SMALL, dictionary=dataclasses.replace(SMALL.dictionary, latents=24, k=3, epochs=100)
+        SMALL, dictionary=dataclasses.replace(SMALL.dictionary, latents=24, k=3, epochs=50)
     )
     place = tmp_path / "index"
     build(place, documents(200), config)
@@ -405,7 +405,7 @@ def test_edits_survive_a_retraining(tmp_path):
     config = with_(
         SMALL,
         concepts=True,
-        dictionary=dataclasses.replace(SMALL.dictionary, latents=24, k=3, epochs=100),
+        dictionary=dataclasses.replace(SMALL.dictionary, latents=24, k=3, epochs=50),
     )
     place = tmp_path / "index"
     build(place, documents(200), config)

@@ -105,7 +105,7 @@ def test_a_change_by_nothing_changes_nothing(index, text, way, concept):
     assert [m.before == m.after for m in zero.moved] == [True]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     text=queries,
     way=st.sampled_from(WAYS),
@@ -123,7 +123,7 @@ def test_a_removed_concept_has_no_part_in_any_hit(index, text, way, gone, of_que
             assert part.id not in gone or abs(part.contribution) < 1e-9
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     text=queries,
     scoring=st.sampled_from(["bm25", "idf", "dot"]),

@@ -6,7 +6,7 @@ import threading
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from isthmus.data.corpora.stop_words import ENGLISH
@@ -63,6 +63,7 @@ def test_spans_count_in_the_text_as_it_is_written():
 
 
 @given(st.one_of(anything, texts))
+@example("I-\u0e81")
 def test_whatever_the_text_tokens_are_the_stems_of_the_spans(text):
     for words in (WORDS, PLAIN):
         spans = words.spans(text)
@@ -76,6 +77,7 @@ def test_whatever_the_text_tokens_are_the_stems_of_the_spans(text):
 
 
 @given(st.one_of(anything, texts))
+@example("\u0131\u0300")
 def test_case_plays_no_part(text):
     for words in (WORDS, PLAIN):
         expected = words.tokens(text)

@@ -58,8 +58,8 @@ _TABLES = frozenset({"validation", "test", "split_seed"})
 
 @app.command(
     help=help_text(
-        "isthmus add-modality runs/pictures --name audio --data digit-trio --out runs/trio",
-        "isthmus add-modality runs/pairs --name audio --data more.csv --out runs/more --epochs 30",
+        "isthmus add-modality runs/pair --name audio --data digit-trio --out trio",
+        "isthmus add-modality runs/own --name audio --data own.csv --out wider",
         "Join a new modality to the space of a trained run: its encoder and decoder are trained "
         "on rows that hold it beside modalities which the run knows; everything else stays as it "
         "is, to the bit. RUN is left alone, and the wider run goes to --out. DATA are those that "

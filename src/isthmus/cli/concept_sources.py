@@ -278,7 +278,7 @@ def _names(folder: Path, run: DictionaryRun) -> Names:
     else:
         from isthmus.concepts import Concept, Statistics
 
-        empty = Statistics(0, 0.0, 0.0, 0.0, (0.0,) * 5, ())  # type: ignore[arg-type]
+        empty = Statistics(0, 0.0, 0.0, 0.0, (0.0,) * 5, ())
         found = Concepts([Concept(j, empty) for j in range(run.model.latent)], 0)
     names = replay(edits, found, run.model.weights().decoder_ND).concepts.names
     return Names(names.names)

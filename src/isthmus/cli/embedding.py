@@ -144,4 +144,5 @@ def _rows_of(source: str, dim: int) -> NDArray[np.float32]:
         )
     rows = first_rows(found.whole(), 0).astype(np.float32)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows[lengths[:, 0] > 0] / lengths[lengths[:, 0] > 0]
+    kept: NDArray[np.float32] = rows[lengths[:, 0] > 0] / lengths[lengths[:, 0] > 0]
+    return kept

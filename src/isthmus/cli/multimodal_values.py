@@ -20,6 +20,8 @@ from isthmus.training.multimodal import MultimodalTraining
 __all__ = ["measuring", "mixture_settings", "settings_of"]
 
 _CHANGERS: Mapping[str, type[Any]] = {"sound": SoundAugment, "image": ImageAugment}
+_NUMBERS: Mapping[str, type[int] | type[float]] = {"private": int, "weight": float}
+"""Fields of every modality at once."""
 
 
 def settings_of(
@@ -39,11 +41,22 @@ def settings_of(
     owners: tuple[Any, ...] = (Modality, MultimodalTraining, objective)
     kinds = {f.name: str(f.type) for owner in owners for f in dataclasses.fields(owner)}
     found = {name: read_as(kinds.get(name, ""), value) for name, value in given.items()}
+    for name, number in _NUMBERS.items():
+        if name in found:
+            found[name] = _number(name, found[name], number)
     for name, kind in _CHANGERS.items():
         if name in found:
             base = getattr(before, name) if before is not None else kind()
             found[name] = _changed(name, base, str(found[name]))
     return found
+
+
+def _number(name: str, value: Any, kind: type[int] | type[float]) -> int | float:
+    try:
+        return kind(value)
+    except ValueError as error:
+        what = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"--{name} can't be {value!r}", fix=f"give {what}") from error
 
 
 def _changed(flag: str, base: Any, text: str) -> Any:

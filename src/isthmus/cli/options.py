@@ -214,7 +214,8 @@ def _differs(one: Setting, other: Setting) -> bool:
 
 def dictionary_options() -> tuple[Option, ...]:
     """Return the options that only a sparse dictionary has."""
-    taken = {option.name for option in model_options()} | {"drop_bad"}
+    # a warm start needs a dictionary to start from, which only Python can give
+    taken = {option.name for option in model_options()} | {"drop_bad", "warm"}
     bottlenecks = declared(
         _DICTIONARY, "bottlenecks", *registered("bottlenecks", "DICTIONARY_BOTTLENECKS")
     )

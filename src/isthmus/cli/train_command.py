@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,9 +30,10 @@ from isthmus.cli.options import (
     taking,
     training_options,
 )
+from isthmus.cli.run_folder import run_folder
 from isthmus.cli.screen import Screen, number
 from isthmus.cli.train_dictionary import Typed, dictionary_job, is_first, train_dictionary
-from isthmus.cli.train_multimodal import multimodal_job, train_multimodal
+from isthmus.cli.train_multimodal import multimodal_job, refuse_several, train_multimodal
 from isthmus.cli.words import bytes_of, time_of
 from isthmus.errors import ConfigError, RunError
 
@@ -147,7 +147,7 @@ def train(
     screen = Screen(as_json=as_json, quiet=quiet or not first)
     name = model or ("members" if members is not None else DEFAULT_PRESET)
     unclaimed = resume or dry_run or not first
-    folder = _folder(data, name, out, resume=resume, unclaimed=unclaimed)
+    folder = run_folder(data, name, out, resume=resume, unclaimed=unclaimed)
     typed = Typed(data, model or DEFAULT_PRESET, model is not None, members, given, resume, folder)
     several = multimodal_job(typed, screen)
     if several is not None:
@@ -160,7 +160,7 @@ def train(
             measure=not no_measure,
         )
         return
-    _of_one_modality(typed, no_measure=no_measure)
+    refuse_several(typed, no_measure=no_measure)
     dictionaries = dictionary_job(typed, screen)
     if dictionaries is not None:
         train_dictionary(dictionaries, typed, screen, dry_run=dry_run, figures=not no_figures)
@@ -185,64 +185,6 @@ def train(
         screen.json(answer)
         return
     _close(run, folder, seconds, trained, screen)
-
-
-def _of_one_modality(typed: Typed, *, no_measure: bool) -> None:
-    """Refuse what only several modalities have, and names that no preset has."""
-    from isthmus.cli.presets import unknown_preset
-
-    unknown = None if typed.resume else unknown_preset(typed.model)
-    if unknown is not None:
-        raise unknown
-    usual = {option.name for option in (*training_options(), *dictionary_options())}
-    own = {option.name for option in (*several_training(), *several_data(), *measuring_options())}
-    odd = sorted((own - usual) & set(typed.given)) or (["no_measure"] if no_measure else [])
-    if odd:
-        raise ConfigError(
-            f"--{odd[0].replace('_', '-')} is for models of several modalities",
-            fix="leave it out, or name one: --model aligned (`isthmus models` lists them)",
-        )
-
-
-def _folder(
-    data: str | None, model: str, out: Path | None, *, resume: bool, unclaimed: bool
-) -> Path:
-    """Return where the run goes, refusing a folder that is taken before anything is loaded."""
-    if resume and out is None:
-        raise ConfigError("--resume needs to know the run", fix="add --out RUN")
-    if out is None and data is None:
-        raise ConfigError(
-            "there is nothing to train on",
-            fix="give a named set or a path: isthmus train digits --model dense",
-        )
-    if out is not None:
-        folder = out
-    else:
-        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(data or "").stem).strip("-.") or "data"
-        folder = Path("runs") / f"{stem}-{model}"
-    if unclaimed:
-        return folder
-    if folder.exists() and not folder.is_dir():
-        raise RunError("there is a file where the run should go", where=str(folder))
-    if folder.is_dir() and any(folder.iterdir()):
-        holds = any((folder / name).exists() for name in ("config.json", "members.json"))
-        other = next(
-            name
-            for number in range(2, 10**6)
-            if not (name := folder.with_name(f"{folder.name}-{number}")).exists()
-        )
-        raise RunError(
-            f"the output folder {'holds a run already' if holds else 'is not empty'}; "
-            "nothing in it was changed",
-            where=str(folder),
-            fix=f"give another, such as --out {other}"
-            + (
-                f"; or go on with it: isthmus train --resume --out {shlex.quote(str(folder))}"
-                if holds
-                else ""
-            ),
-        )
-    return folder
 
 
 def _job(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import logging
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from isthmus.runs.multimodal import MultimodalRun
     from isthmus.runs.multimodal.jobs import MultimodalJob
 
-__all__ = ["answer_of", "close", "multimodal_job", "train_multimodal"]
+__all__ = ["answer_of", "close", "multimodal_job", "refuse_several", "train_multimodal"]
 
 _OF_OTHERS = {"nll_samples", "nll_rows", "refined_rows"}
 
@@ -47,6 +49,25 @@ def multimodal_job(typed: Typed, screen: Screen) -> MultimodalJob | None:
         return None
     _refuse(typed.given)
     return _job(typed, before, screen)
+
+
+def refuse_several(typed: Typed, *, no_measure: bool) -> None:
+    """Refuse what only several modalities have, and names that no preset has."""
+    from isthmus.cli.multimodal_options import several_data, several_training
+    from isthmus.cli.options import dictionary_options, training_options
+    from isthmus.cli.presets import unknown_preset
+
+    unknown = None if typed.resume else unknown_preset(typed.model)
+    if unknown is not None:
+        raise unknown
+    usual = {option.name for option in (*training_options(), *dictionary_options())}
+    own = {option.name for option in (*several_training(), *several_data(), *measuring_options())}
+    odd = sorted((own - usual) & set(typed.given)) or (["no_measure"] if no_measure else [])
+    if odd:
+        raise ConfigError(
+            f"--{odd[0].replace('_', '-')} is for models of several modalities",
+            fix="leave it out, or name one: --model aligned (`isthmus models` lists them)",
+        )
 
 
 def _refuse(given: Mapping[str, Any]) -> None:
@@ -201,7 +222,7 @@ def _carried_out(
 
     folder = typed.folder
     try:
-        with watching(screen) as watch:
+        with watching(screen) as watch, _silent(screen):
             return carry_out(
                 job,
                 folder,
@@ -219,6 +240,18 @@ def _carried_out(
             f"training was stopped {where}; what it had reached is kept in {folder}",
             f"go on with: isthmus train --resume --out {shlex.quote(str(folder))}",
         ) from stop
+
+
+@contextlib.contextmanager
+def _silent(screen: Screen) -> Iterator[None]:
+    """Keep alarms from standard error where no messages are wanted; the notes hold them."""
+    logger, handler = logging.getLogger("isthmus"), logging.NullHandler()
+    if screen.quiet:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def answer_of(run: MultimodalRun, folder: Path) -> dict[str, Any]:

@@ -169,7 +169,7 @@ class Selecting:
 
     def _product(self, weights: Weights) -> Product:
         """Prepare the encoder for blocks of rows."""
-        rows = self.blocks(1 << 20, len(weights.bias_N))[0].stop
+        rows = _block_rows(len(weights.bias_N))
         made: Product = fastest_product()(weights.encoder_ND, weights.bias_N, rows)
         return made
 
@@ -186,7 +186,7 @@ class Selecting:
 
     def blocks(self, rows: int, width: int) -> list[slice]:
         """Split rows into blocks whose pre-activations stay in cache."""
-        size = int(min(max(_BLOCK_BYTES // (4 * width) // 16 * 16, 32), 512))
+        size = _block_rows(width)
         return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
     def space(self, name: str, shape: tuple[int, ...], kind: type = np.float32) -> Array:
@@ -238,3 +238,8 @@ def _shared_cut(values: Array, wanted: int, add_up: Callable[[Array], Array]) ->
         width = step
     cut: np.float32 = np.array([low], np.uint32).view(np.float32)[0]
     return cut
+
+
+def _block_rows(width: int) -> int:
+    """Return the rows of a block."""
+    return int(min(max(_BLOCK_BYTES // (4 * width) // 16 * 16, 32), 512))

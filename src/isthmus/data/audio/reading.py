@@ -107,7 +107,7 @@ def _finished(samples: NDArray[np.float32], rate: int, where: str) -> Audio:
 def _read_other(path: Path, limits: AudioLimits) -> Audio:
     """Read what is not WAV through soundfile."""
     try:
-        import soundfile  # type: ignore[import-untyped]
+        import soundfile
     except ImportError as error:
         raise DataError(
             "only WAV files are read without the package soundfile",

@@ -21,6 +21,7 @@ _CACHED, _CHUNK = 1 << 17, 64
 _CHUNKS = re.compile(r"\S+")
 _APOSTROPHES = "'’ʼ＇"
 _HYPHENS = "‐‑-"  # the plain one last: it stands at the end of character classes
+_JOINS = frozenset(c for c in _APOSTROPHES + _HYPHENS if not c.isalpha())
 # One letter in lower case, several in upper case: no single letter, so that case plays no part.
 _SEVERAL = (
     "ßẞŉևẚ\ufb00-\ufb17\u1f80-\u1faf\u1fb2-\u1fb4\u1fb7\u1fbc\u1fc2-\u1fc4\u1fc7\u1fcc"
@@ -143,6 +144,7 @@ def folded(written: str) -> str:
     else:
         cased = unicodedata.normalize("NFKC", written).casefold()
         plain = "".join(unicodedata.normalize("NFKC", cased).translate(_PLAIN).split())
+        plain = unicodedata.normalize("NFC", plain)  # an ı that became an i may take an accent
     return plain.replace(".", "") if plain.endswith(".") else plain
 
 
@@ -202,16 +204,24 @@ def _cuts(word: str) -> Iterator[tuple[int, int]]:
     last = 0
     for run in _UNSPACED.finditer(word):
         start, end = run.span()
-        if start > last:
-            yield last, start
+        yield from _trimmed(word, last, start)
         if end - start == 1:
             yield start, end
         yield from ((i, i + 2) for i in range(start, end - 1))
         last = end
         while last < len(word) and unicodedata.category(word[last])[0] == "M":
             last += 1
-    if last < len(word):
-        yield last, len(word)
+    yield from _trimmed(word, last, len(word))
+
+
+def _trimmed(word: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Leave out hyphens and apostrophes that join nothing any more, and what is then empty."""
+    while start < end and word[end - 1] in _JOINS:
+        end -= 1
+    while start < end and word[start] in _JOINS:
+        start += 1
+    if start < end:
+        yield start, end
 
 
 class _Stems(dict[str, str]):

@@ -37,8 +37,8 @@ class DictionarySettings:
     """Concepts; 0: one for every 8 passages, at most 4,096 and, for few passages, at least 256 or
     one each. More of them found no more on judged collections, and fewer could be named."""
     k: int = 0
-    """Active concepts of a passage; 0: a sixteenth of all, at least 16 (of half of all) and at
-    most 64. More of them search no better, and say less each."""
+    """Active concepts of a passage; 0: a sixteenth of all, at least 16 (of fewer than 96, a
+    sixth) and at most 64. More of them search no better, and say less each."""
     epochs: int = 0
     """Passes over the passages; 0: 20, and more for small corpora: some 300,000 samples in all,
     at most 100 passes."""
@@ -66,7 +66,7 @@ class DictionarySettings:
         rule = max(round(passages / 8 / 32) * 32, min(_LEAST, passages))
         latents = self.latents or max(min(_MOST, rule), 4 * self.k)
         epochs = self.epochs or min(100, max(20, math.ceil(_SAMPLES / max(passages, 1))))
-        k = self.k or min(64, max(min(16, (latents + 1) // 2), latents // 16))
+        k = self.k or min(64, max(1, min(16, latents // 6), latents // 16))
         return dataclasses.replace(self, latents=latents, k=k, epochs=epochs)
 
 
