@@ -1,0 +1,124 @@
+"""Models of image, sound and word on the whole protocol: every preset, fold, seed.
+
+    ISTHMUS_DATA=... python benchmarks/multimodal_models.py --models aligned --folds seen
+    ISTHMUS_DATA=... python benchmarks/multimodal_models.py --folds nicolas theo --only image audio
+    python benchmarks/multimodal_models.py --table
+
+Trains with the presets' settings (``--set name=value`` changes one), measures with
+``isthmus.runs.multimodal`` and adds a row to ``results/multimodal_models.jsonl``. Judges and
+oracles are kept in ``--judges``, so that they are trained once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from isthmus.data.multimodal import open_multimodal
+from isthmus.runs.multimodal import train_multimodal
+
+OUT = Path(__file__).resolve().parent / "results" / "multimodal_models.jsonl"
+DIRECTIONS = ("image->audio", "audio->image")
+
+
+def value(text: str) -> Any:
+    """Read a setting."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def measured(model: str, fold: str, seed: int, given: argparse.Namespace) -> dict[str, Any]:
+    """Train and measure one model."""
+    name = fold if fold == "seen" else f"unseen:{fold}"
+    data = open_multimodal("digit-trio", fold=name, **({"only": given.only} if given.only else {}))
+    settings = dict(pair.partition("=")[::2] for pair in given.set)
+    began, cpu = time.monotonic(), time.process_time()
+    run = train_multimodal(
+        model,
+        data,
+        seed=seed,
+        figures=False,
+        judge_folder=given.judges,
+        progress=given.progress,
+        measure=False,
+        **{key: value(text) for key, text in settings.items()},
+    )
+    trained = time.monotonic() - began, time.process_time() - cpu
+    report = run.evaluate()
+    return {
+        "model": model,
+        "fold": name,
+        "only": given.only,
+        "seed": seed,
+        "settings": settings,
+        "training_seconds": round(trained[0], 1),
+        "training_cpu_seconds": round(trained[1], 1),
+        "threads": torch.get_num_threads(),
+        "metrics": report.json() if hasattr(report, "json") else run.metrics,
+    }
+
+
+def rows() -> list[dict[str, Any]]:
+    """Return what was measured so far."""
+    if not OUT.exists():
+        return []
+    return [json.loads(line) for line in OUT.read_text(encoding="utf-8").splitlines()]
+
+
+def table() -> None:
+    """Print retrieval by model and fold, means over seeds."""
+    print("| model | settings | fold | seeds | image to audio mAP | audio to image mAP | CPU s |")
+    print("|---|---|---|---|---|---|---|")
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for row in rows():
+        said = ", ".join(f"{k}={v}" for k, v in row["settings"].items())
+        said += f"; {'+'.join(row['only'])}" if row["only"] else ""
+        groups.setdefault((row["model"], said, row["fold"]), []).append(row)
+    for (model, said, fold), found in groups.items():
+        maps = [
+            statistics.mean(row["metrics"]["retrieval"][d]["map"] for row in found)
+            for d in DIRECTIONS
+        ]
+        cost = statistics.mean(row["training_cpu_seconds"] for row in found)
+        cells = " | ".join(f"{m:.3f}" for m in maps)
+        print(f"| {model} | {said} | {fold} | {len(found)} | {cells} | {cost:.0f} |")
+
+
+def main() -> None:
+    """Measure what is asked for, or print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--models", nargs="+", default=["aligned"])
+    parser.add_argument("--folds", nargs="+", default=["seen"], help="seen, or speakers")
+    parser.add_argument("--only", nargs="+", default=None, help="modalities; default: all")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--set", nargs="+", default=[], help="settings, name=value")
+    parser.add_argument("--judges", type=Path, default=Path(".bench/judges"))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--progress", action="store_true")
+    parser.add_argument("--table", action="store_true")
+    given = parser.parse_args()
+    if given.table:
+        table()
+        return
+    torch.set_num_threads(given.threads)
+    for model in given.models:
+        for fold in given.folds:
+            for seed in given.seeds:
+                row = measured(model, fold, seed, given)
+                with OUT.open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(row) + "\n")
+                found = row["metrics"]["retrieval"]
+                scores = {d: round(found[d]["map"], 4) for d in DIRECTIONS if d in found}
+                print(model, fold, seed, scores, row["training_cpu_seconds"], flush=True)
+
+
+if __name__ == "__main__":
+    main()
