@@ -72,7 +72,14 @@ def measuring_options() -> tuple[Option, ...]:
     settings = [s for s in grouped(fields) if s.name != "seed"]
     judges = grouped(declared(_MEASURED, "runs/multimodal/judge_training.py", "JudgeSettings"))
     steps = next(setting for setting in judges if setting.name == "steps")
-    return tuple(Option.of(s) for s in (*settings, replace(steps, name="judge_steps")))
+    found = [Option.of(s) for s in (*settings, replace(steps, name="judge_steps"))]
+    return tuple(replace(o, help=_plainly(o.help)) if o.is_on else o for o in found)
+
+
+def _plainly(text: str) -> str:
+    """Return the help of what can only be switched off without its "whether"."""
+    rest = text.removeprefix("Whether ")
+    return rest[:1].upper() + rest[1:]
 
 
 def helped(options: tuple[Option, ...], *more: Option) -> tuple[Option, ...]:

@@ -15,6 +15,7 @@ from importlib.resources import files
 
 _WITH_DEFAULTS = frozenset(
     {"Training", "Evaluation", "Sparse dictionaries", "Passages", "Embedder", "Dictionary", "Index"}
+    | {"Several modalities: measuring"}
 )
 
 __all__ = ["DeclaredField", "Setting", "declared", "grouped", "registered"]
