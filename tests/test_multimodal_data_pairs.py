@@ -248,3 +248,28 @@ def test_noise_is_a_sound_too(folder):
     write_wav(hiss(0.2, 16000), folder / "files" / "n.wav")
     data = read_pairs(table(folder, "audio\nfiles/s0.wav\nfiles/n.wav\n"), validation=0, test=0)
     assert torch.isfinite(data["audio"].items).all()
+
+
+def test_a_word_may_stand_in_every_split_and_is_one_item_in_each(folder):
+    words = ["cat", "dog"]
+    rows = [f"files/p{i}.png,{words[i % 2]},{words[i % 2]}" for i in range(8)]
+    path = table(folder, "image,text,label\n" + "\n".join(rows) + "\n")
+    data = read_pairs(path, validation=0.25, test=0.25, seed=0)
+    assert sorted(len(pairs) for pairs in data.pairs.values()) == [2, 2, 4]
+    for part, pairs in data.pairs.items():
+        number = ("train", "validation", "test").index(part)
+        assert (data["text"].split[pairs[:, 1]] == number).all()
+        assert (data["image"].split[pairs[:, 0]] == number).all()
+        names = [data["text"].names[item] for item in pairs[:, 1]]
+        assert [data.classes[c] for c in data["text"].labels[pairs[:, 1]]] == names
+        assert len(set(pairs[:, 1])) == len(set(names))  # one item for each word
+    assert len(data["image"].items) == 8
+
+
+def test_what_is_to_be_missing_can_be_said_when_opening():
+    data = open_multimodal("digits-words", sounds=False, missing=0.5)
+    cells = data.pairs["train"] < 0
+    assert 0.3 < cells.mean() < 0.5  # half of them, but for rows that would be left with nothing
+    assert not cells.all(axis=1).any()
+    few = open_multimodal("digits-words", sounds=False, pairs_per_class=3)
+    assert ((few.pairs["train"] >= 0).all(axis=1)).sum() == 30

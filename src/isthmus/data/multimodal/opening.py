@@ -10,6 +10,7 @@ from typing import Any
 from isthmus.data.multimodal.dataset import MultimodalData
 from isthmus.data.multimodal.digit_trio import digit_trio, fsdd
 from isthmus.data.multimodal.digits_words import digits_words
+from isthmus.data.multimodal.missing import with_few_pairs, with_missing
 from isthmus.data.multimodal.pairs_file import read_pairs
 from isthmus.errors import ConfigError, MissingDataError
 
@@ -22,7 +23,12 @@ NAMED: Mapping[str, Callable[..., MultimodalData]] = MappingProxyType(
 
 
 def open_multimodal(
-    source: str | Path, *, only: Sequence[str] | None = None, **options: Any
+    source: str | Path,
+    *,
+    only: Sequence[str] | None = None,
+    missing: float = 0.0,
+    pairs_per_class: int = 0,
+    **options: Any,
 ) -> MultimodalData:
     """Open data of several modalities.
 
@@ -32,6 +38,10 @@ def open_multimodal(
         ``digit-trio``, ``fsdd``, ``digits-words``, or a CSV file of pairs.
     only
         The modalities to keep; None: all.
+    missing
+        Share of the training rows' items that are taken away; see :func:`with_missing`.
+    pairs_per_class
+        Training pairs of each class that are kept as pairs; 0: all. See :func:`with_few_pairs`.
     options
         What the set takes: ``fold``, ``text``, ``front`` for ``digit-trio``; see
         :func:`read_pairs` for a CSV file.
@@ -68,4 +78,6 @@ def open_multimodal(
             f"{source} has no option {unknown[0]!r}", fix=f"it has: {', '.join(known) or 'none'}"
         )
     data = opener(*given, **options)
-    return data if only is None else data.only(list(only))
+    data = data if only is None else data.only(list(only))
+    data = with_few_pairs(data, pairs_per_class) if pairs_per_class else data
+    return with_missing(data, missing) if missing else data

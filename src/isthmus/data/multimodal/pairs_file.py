@@ -23,6 +23,8 @@ from isthmus.errors import ConfigError, DataError, MissingDataError
 __all__ = ["read_pairs"]
 
 _MOST_ROWS = 10_000_000
+_WORDED = frozenset({"text", "sentence"})
+"""Kinds whose items are what they say, and no files."""
 _SPECIAL = ("label", "split")
 
 
@@ -59,7 +61,8 @@ def read_pairs(
         UTF-8 with a header. A column is a modality by its name; ``label`` and ``split`` (train,
         validation or test), where they are there, say the class and the split of a row. File
         names count from the CSV file's folder. An empty cell is a missing modality. A file that
-        several rows name is one item; rows that disagree on its label leave it without one.
+        several rows name is one item; rows that disagree on its label leave it without one. A
+        text is an item of its own in each split that it stands in.
     modalities
         The adapter of each modality column; they are fitted to training items. None: ``image``,
         ``audio`` and ``text`` columns get the default adapters, the picture's size taken from
@@ -92,7 +95,13 @@ def read_pairs(
             why=f"the cells of {', '.join(chosen)} are empty",
             fix="fill one of them, or remove the row",
         )
-    split = _splits(table, tables, validation, test, seed)
+    # the same word may stand in every split; the same file may not
+    files = [i for i, name in enumerate(chosen) if chosen[name].kind not in _WORDED]
+    split = _splits(table, tables[:, files], validation, test, seed)
+    for name, adapter in chosen.items():
+        if adapter.kind in _WORDED:
+            keys[name] = _once_a_split(*keys[name], split)
+    tables = np.stack([numbers for numbers, _ in keys.values()], axis=1)
     classes, labels = _numbered(table, "label")
     built = {
         name: _modality(table, chosen[name], *keys[name], split, labels, factors) for name in chosen
@@ -174,6 +183,19 @@ def _keys(table: _Table, name: str) -> tuple[np.ndarray[Any, np.dtype[np.int64]]
     numbers: dict[str, int] = {}
     column = [numbers.setdefault(cell, len(numbers)) if cell else -1 for cell in table.cells[name]]
     return np.array(column, np.int64), list(numbers)
+
+
+def _once_a_split(
+    numbers: np.ndarray[Any, np.dtype[np.int64]],
+    cells: list[str],
+    split: np.ndarray[Any, np.dtype[np.uint8]],
+) -> tuple[np.ndarray[Any, np.dtype[np.int64]], list[str]]:
+    """Give a column's texts new numbers: each is one item in each split that it stands in."""
+    known = np.flatnonzero(numbers >= 0)
+    kinds, found = np.unique(numbers[known] * 3 + split[known], return_inverse=True)
+    fresh = np.full(len(numbers), -1, np.int64)
+    fresh[known] = found
+    return fresh, [cells[kind // 3] for kind in kinds.tolist()]
 
 
 def _file(table: _Table, row: int, name: str, cell: str) -> Path:
@@ -265,6 +287,8 @@ def _groups(tables: np.ndarray[Any, np.dtype[np.int64]]) -> np.ndarray[Any, np.d
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
+    if not tables.shape[1]:
+        return np.arange(len(tables))
     rows, modalities = np.nonzero(tables >= 0)
     starts = np.concatenate([[0], np.cumsum(tables.max(axis=0) + 1)])
     items = starts[modalities] + tables[rows, modalities]
