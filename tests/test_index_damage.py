@@ -8,7 +8,7 @@ import sqlite3
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from index_toys import SMALL, Texts, WordVectors, build, documents, opened, with_
@@ -192,6 +192,7 @@ def test_whatever_is_damaged_nothing_but_a_clear_error_comes_of_it(first, data):
 
 @settings(max_examples=50, deadline=None)
 @given(start=st.floats(0, 1), noise=st.binary(min_size=1, max_size=40))
+@example(start=0.1649594786587201, noise=b"\x80")
 def test_a_damaged_table_of_texts_is_no_traceback(first, start, noise):
     (path, *_) = sorted(first.glob("segments/*/texts.sqlite"))
     whole = path.read_bytes()

@@ -245,13 +245,14 @@ def _carried_out(
 @contextlib.contextmanager
 def _silent(screen: Screen) -> Iterator[None]:
     """Keep alarms from standard error where no messages are wanted; the notes hold them."""
-    logger, handler = logging.getLogger("isthmus"), logging.NullHandler()
+    logger = logging.getLogger("isthmus")
+    before = logger.level
     if screen.quiet:
-        logger.addHandler(handler)
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 def answer_of(run: MultimodalRun, folder: Path) -> dict[str, Any]:

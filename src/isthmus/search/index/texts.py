@@ -281,7 +281,7 @@ class Texts:
         try:
             with self._lock:
                 return self._opened().execute(query, values).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._damaged(str(error)) from error
 
     def _opened(self) -> sqlite3.Connection:
