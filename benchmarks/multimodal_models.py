@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import time
 from pathlib import Path
@@ -41,9 +42,11 @@ def measured(model: str, fold: str, seed: int, given: argparse.Namespace) -> dic
     data = open_multimodal("digit-trio", fold=name, **({"only": given.only} if given.only else {}))
     settings = dict(pair.partition("=")[::2] for pair in given.set)
     began, cpu = time.monotonic(), time.process_time()
+    place = "-".join([model, fold, str(seed), *(given.only or ()), *given.set])
     run = train_multimodal(
         model,
         data,
+        out=given.runs / re.sub(r"[^\w.=-]", "_", place) if given.runs else None,
         seed=seed,
         figures=False,
         judge_folder=given.judges,
@@ -62,7 +65,7 @@ def measured(model: str, fold: str, seed: int, given: argparse.Namespace) -> dic
         "training_seconds": round(trained[0], 1),
         "training_cpu_seconds": round(trained[1], 1),
         "threads": torch.get_num_threads(),
-        "metrics": report.json() if hasattr(report, "json") else run.metrics,
+        "metrics": report.as_json(),
     }
 
 
@@ -101,6 +104,7 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--set", nargs="+", default=[], help="settings, name=value")
     parser.add_argument("--judges", type=Path, default=Path(".bench/judges"))
+    parser.add_argument("--runs", type=Path, default=None, help="where runs are kept")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--progress", action="store_true")
     parser.add_argument("--table", action="store_true")
