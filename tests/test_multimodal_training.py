@@ -359,6 +359,22 @@ def test_unknown_factors_cost_nothing_and_are_named():
         Critics(model, data, dataclasses.replace(config, hide="accent"))
 
 
+def test_a_speaker_who_never_trains_is_none_that_a_critic_could_name():
+    data = factored()
+    part = data["a"]
+    speaker = np.where(part.split == 0, part.factors["speaker"] % 2, 5)
+    moved = dataclasses.replace(part, factors={"speaker": speaker})
+    data = dataclasses.replace(data, modalities={**data.modalities, "a": moved})
+    model = small("aligned", described(data))
+    critics = Critics(model, data, dataclasses.replace(CONFIG, hide="auto", pure_weight=0.0))
+    assert {post.factor for post in critics.posts} == {"speaker"}
+    assert all(post.seen == (0, 1) for post in critics.posts)
+    post = critics.posts[0]
+    hidden = {"speaker": {"a": torch.tensor([5, 0, -1, 1])}}
+    rows = Rows({}, {}, torch.zeros(4, dtype=torch.long), factors=hidden)
+    assert post.truth(rows).tolist() == [-1, 0, -1, 1]
+
+
 # --- the alarm ------------------------------------------------------------
 
 

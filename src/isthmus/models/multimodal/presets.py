@@ -65,6 +65,7 @@ MULTIMODAL_PRESETS: tuple[MultimodalPreset, ...] = (
         "aligned",
         "autoencoders joined by a contrast and by decoding each other's codes, with private codes",
         Aligned(),
+        {"hide": "auto"},
     ),
     MultimodalPreset(
         "mvtcae",

@@ -35,7 +35,8 @@ class MultimodalTraining(Training):
     image: ImageAugment = field(default_factory=ImageAugment)
     """How far pictures are changed."""
     hide: str = ""
-    """A factor, such as speaker, that a critic keeps out of the shared codes."""
+    """A factor, such as speaker, that a critic keeps out of the shared codes; auto: every factor
+    that the data know."""
     hide_weight: float = 1.0
     """How much encoders heed the critic, once it is warm: what a nat of its knowledge costs."""
     keep_weight: float = 0.1

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -54,18 +56,24 @@ class Critics(nn.Module):
         super().__init__()
         self.posts: list[_Post] = []
         self.heads = nn.ModuleDict()
-        if config.hide:
-            self._watch_factor(model, data, config)
+        factors = (config.hide,) if config.hide else ()
+        if config.hide == "auto":
+            known = (factor for name in model.names for factor in data[name].factors)
+            factors = tuple(dict.fromkeys(known))
+        for factor in factors:
+            self._watch_factor(factor, model, data, config)
         if config.pure_weight and data.classes:
             for name in model.names:
-                self._add(
-                    model, _Post("", name, "private", True, config.pure_weight), len(data.classes)
-                )
+                seen = _seen(data[name].labels[data[name].rows("train")])
+                self._add(model, _Post("", name, "private", True, config.pure_weight, seen))
 
     def _watch_factor(
-        self, model: MultimodalAutoencoder, data: MultimodalData, config: MultimodalTraining
+        self,
+        factor: str,
+        model: MultimodalAutoencoder,
+        data: MultimodalData,
+        config: MultimodalTraining,
     ) -> None:
-        factor = config.hide
         known = [n for n in model.names if factor in data[n].factors]
         if not known:
             has = sorted({f for name in model.names for f in data[name].factors})
@@ -74,11 +82,16 @@ class Critics(nn.Module):
                 fix=f"the data know: {', '.join(has) or 'none'}",
             )
         for name in known:
-            count = int(data[name].factors[factor].max()) + 1
-            self._add(model, _Post(factor, name, "shared", True, config.hide_weight), count)
-            self._add(model, _Post(factor, name, "private", False, config.keep_weight), count)
+            values = data[name].factors[factor]
+            seen = _seen(values[data[name].rows("train")])
+            for codes, hides, weight in (
+                ("shared", True, config.hide_weight),
+                ("private", False, config.keep_weight),
+            ):
+                self._add(model, _Post(factor, name, codes, hides, weight, seen))
 
-    def _add(self, model: MultimodalAutoencoder, post: _Post, count: int) -> None:
+    def _add(self, model: MultimodalAutoencoder, post: _Post) -> None:
+        count = len(post.seen)
         private = model.sizes(post.modality).latent - model.shared
         width = model.shared if post.codes == "shared" else private
         if width and count > 1:
@@ -119,17 +132,29 @@ class _Post:
     codes: str
     hides: bool
     weight: float
+    seen: tuple[int, ...]
+    """Numbers that occur in training: a critic that may name others is never undecided."""
 
     @property
     def key(self) -> str:
         return f"{self.factor or 'class'}_{self.codes}_{self.modality}"
 
     def truth(self, rows: Rows) -> Tensor:
-        """Return what the critic should say of each row, -1 where nobody knows, (B,)."""
+        """Return the place in ``seen`` of what each row is, -1 where nobody knows, (B,)."""
         if self.factor:
-            return rows.factors[self.factor][self.modality]
-        there = rows.mask[self.modality]
-        return torch.where(there, rows.labels, rows.labels.new_tensor(-1))
+            said = rows.factors[self.factor][self.modality]
+        else:
+            there = rows.mask[self.modality]
+            said = torch.where(there, rows.labels, rows.labels.new_tensor(-1))
+        found = torch.full_like(said, -1)
+        for place, number in enumerate(self.seen):
+            found = torch.where(said == number, place, found)
+        return found
+
+
+def _seen(values: NDArray[np.int64]) -> tuple[int, ...]:
+    """Return the numbers that occur, those of what is unknown (-1) left out."""
+    return tuple(int(value) for value in np.unique(values) if value >= 0)
 
 
 def _head(width: int, count: int) -> nn.Module:
