@@ -18,7 +18,7 @@ def evaluate_several(
     run: MultimodalRun, data: str | None, given: dict[str, Any], screen: Screen, k: int | None
 ) -> None:
     """Measure a run by the whole protocol, on its own data or on others."""
-    from isthmus.cli.multimodal_data import data_of, seen_by
+    from isthmus.cli.multimodal_data import seen_by
     from isthmus.cli.multimodal_numbers import show_report
     from isthmus.cli.multimodal_values import measuring
 
@@ -33,7 +33,6 @@ def evaluate_several(
     options, judges = measuring(given)
     run.judge_settings = judges
     if data is None:
-        data_of(run)
         report = run.evaluate(options=options, tell=screen.say)
     else:
         report = run.evaluate(seen_by(run, data), options, tell=screen.say)

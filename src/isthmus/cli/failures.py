@@ -14,6 +14,8 @@ __all__ = ["Interrupted", "report"]
 _OPTIONS: Mapping[str, str] = {
     "drop_bad_rows=True": "--drop-bad-rows",
     "drop_bad=True": "--drop-bad-rows",
+    "choose patterns=... or encoding=...": "give --patterns or --encoding",
+    "choose its encoding=...": "give its --encoding",
     "foreign.read(path, allow_pt=True)": "--allow-pt",
     "let it be done with resize=True": "add --resize",
     ", or have others replaced: replace_with=' '": "",

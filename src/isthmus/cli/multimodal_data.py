@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = [
     "SeveralOptions",
     "columns_of",
-    "data_of",
     "described",
     "description",
     "is_several",
@@ -88,34 +87,10 @@ def opened(source: str, options: Mapping[str, Any], **more: Any) -> MultimodalDa
     more
         Further options of the set that are no JSON values.
     """
-    from isthmus.data.multimodal import open_multimodal, with_few_pairs, with_missing
+    from isthmus.data.multimodal import open_multimodal
 
-    rest = {name: value for name, value in options.items() if value is not None}
-    few, rate = int(rest.pop("pairs_per_class", 0)), float(rest.pop("missing", 0.0))
-    data = open_multimodal(source, **rest, **more)
-    if few:
-        data = with_few_pairs(data, few)
-    return with_missing(data, rate) if rate else data
-
-
-def data_of(run: MultimodalRun) -> MultimodalData:
-    """Return a run's own data, thinned again where its training's were.
-
-    Raises
-    ------
-    RunError
-        If they were in memory only, or have changed.
-    """
-    from isthmus.errors import RunError
-
-    source, options = run.origin.source, run.origin.options
-    if source is None or not {"missing", "pairs_per_class"} & set(options):
-        return run.data
-    data = opened(source, options)
-    if data.digest != run.origin.fingerprint:
-        raise RunError("the data have changed since this run was trained", where=source)
-    run.use_data(data)
-    return run.data
+    given = {name: value for name, value in options.items() if value is not None}
+    return open_multimodal(source, **given, **more)
 
 
 def columns_of(path: Path) -> tuple[str, ...]:
@@ -177,7 +152,7 @@ def seen_by(run: MultimodalRun, source: str) -> MultimodalData:
     """
     path = Path(source).expanduser()
     if run.origin.source in (source, str(path.resolve())):
-        return data_of(run)
+        return run.data
     if not path.is_file():
         data = opened(source, {})
         known = [name for name in run.model.names if name in data.names]

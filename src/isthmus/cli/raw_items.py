@@ -154,10 +154,8 @@ def _number(run: MultimodalRun, name: str, item: str) -> int | None:
     """Return the number of an item of the run's data by its number or name; None for a file."""
     if Path(item).suffix or "/" in item:
         return None
-    from isthmus.cli.multimodal_data import data_of
-
     try:
-        data = data_of(run)[name]
+        data = run.data[name]
     except (RunError, MissingDataError):
         return None
     if item.isdecimal():

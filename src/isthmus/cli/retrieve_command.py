@@ -76,13 +76,11 @@ def _found(
     run: MultimodalRun, raw: dict[str, Any], to: str, top: int, gallery: str
 ) -> list[RetrievedItem]:
     """Look in a split of the run's data, or among the files of a folder."""
-    from isthmus.cli.multimodal_data import data_of
     from isthmus.runs.multimodal.verbs import retrieved
 
     if top < 1:
         raise ConfigError(f"--top can't be {top}", fix="ask for one item or more")
     if gallery in _SPLITS:
-        data_of(run)
         return retrieved(run, raw, to, top, _SPLITS[gallery])
     folder = Path(gallery).expanduser()
     if not folder.is_dir():
@@ -91,20 +89,6 @@ def _found(
             where=gallery,
             fix="give train, validation, test, all, or a folder of files",
         )
-    return _among(run, raw, to, top, files_of(run, to, folder))
-
-
-def _among(
-    run: MultimodalRun, raw: dict[str, Any], to: str, top: int, files: list[Path]
-) -> list[RetrievedItem]:
-    """Rank files by the cosine of their shared codes with the query's."""
-    import numpy as np
-
-    from isthmus.metrics.multimodal import cosines
-    from isthmus.runs.multimodal import RetrievedItem
-
-    adapter = run.adapter(to)
-    items = [adapter.read(path) for path in files]
-    scores = cosines(run.encode(raw).shared, run.encode({to: items}).shared)[0]
-    best = np.argsort(-scores, kind="stable")[:top]
-    return [RetrievedItem(to, int(i), str(files[i]), float(scores[i]), None) for i in best]
+    files = files_of(run, to, folder)
+    items = [run.adapter(to).read(path) for path in files]
+    return retrieved(run, raw, to, top, among=items, names=[str(path) for path in files])

@@ -29,6 +29,8 @@ __all__ = [
 
 MODALITY_NETWORKS: dict[str, type[Network]] = NETWORKS | by_name(ConvNorm, CharConv)
 MODALITY_LIKELIHOODS: dict[str, type[Likelihood]] = LIKELIHOODS | by_name(Symbols)
+_MARKS = frozenset("./+>")
+"""What stands between names: in keys of weights, in directions, in paths."""
 MOST = 50.0
 """Largest weight that balancing gives: a text of few characters is never worth a whole picture."""
 
@@ -51,7 +53,7 @@ class Modality:
     """Width of its own code (style, voice), in models that have such."""
 
     def __post_init__(self) -> None:
-        if not self.name or "." in self.name or self.name != self.name.strip():
+        if not self.name or _MARKS & set(self.name) or self.name != self.name.strip():
             raise ConfigError(f"a modality can't be called {self.name!r}", fix="use a plain word")
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
         if not self.shape or min(self.shape) < 1:

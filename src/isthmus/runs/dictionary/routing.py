@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from isthmus.models.dictionary.presets import (
     DictionaryPreset,
     dictionary_preset,
 )
+from isthmus.models.preset_names import unknown_preset
 from isthmus.models.presets import PRESETS
 from isthmus.networks import NETWORKS
 from isthmus.runs.dictionary.vectors import Vectors, vectors_of
@@ -29,7 +29,6 @@ __all__ = [
     "dictionary_for",
     "hourglass_settings",
     "is_dictionary_name",
-    "unknown_preset",
 ]
 
 Asked = SparseDictionary | DictionaryPreset
@@ -101,17 +100,6 @@ def _opened(data: object, load_options: Mapping[str, Any] | None) -> Vectors:
     if found is None:  # pragma: no cover - with any kind, what is loaded is opened
         raise ConfigError("these data can't be read as vectors")
     return found
-
-
-def unknown_preset(name: str) -> ConfigError:
-    """Return the error for a name that no preset of either family has."""
-    known = [preset.name for preset in PRESETS]
-    known += [preset.name for preset in DICTIONARY_PRESETS if preset.name not in known]
-    near = difflib.get_close_matches(name, known, 1)
-    return ConfigError(
-        f"no preset {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
-        why=f"known: {', '.join(known)}",
-    )
 
 
 def applied(model: Asked, settings: Mapping[str, Any]) -> tuple[Asked, DictionaryTraining]:

@@ -223,6 +223,7 @@ class MultimodalRun:
         to: str,
         top: int = 5,
         split: str | None = "test",
+        among: Sequence[Any] | None = None,
     ) -> list[RetrievedItem]:
         """Return the items of a modality that are nearest to a raw item, the best first.
 
@@ -230,8 +231,10 @@ class MultimodalRun:
         ----------
         split
             Where to look: ``train``, ``validation``, ``test``, or None for everywhere.
+        among
+            Raw items to look among instead, such as arrays or sounds of the user's own.
         """
-        return verbs.retrieved(self, {from_modality: item}, to, top, split)
+        return verbs.retrieved(self, {from_modality: item}, to, top, split, among)
 
     def translate(
         self,

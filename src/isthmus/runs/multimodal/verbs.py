@@ -51,21 +51,44 @@ def encoded(run: MultimodalRun, raw: Mapping[str, Any]) -> Codes:
 
 
 def retrieved(
-    run: MultimodalRun, raw: Mapping[str, Any], to: str, top: int, split: str | None
+    run: MultimodalRun,
+    raw: Mapping[str, Any],
+    to: str,
+    top: int,
+    split: str | None = None,
+    among: Sequence[Any] | None = None,
+    names: Sequence[str] | None = None,
 ) -> list[RetrievedItem]:
-    """Return the items of a modality that are nearest to one row of raw items."""
+    """Return the items of a modality that are nearest to one row of raw items.
+
+    Parameters
+    ----------
+    split
+        Of the run's data; None: all of them.
+    among
+        Raw items to look among, and not the run's data.
+    names
+        What those are called; None: their numbers.
+    """
     if top < 1:
         raise ConfigError("at least one item must be asked for", where=f"top={top}")
     run.adapter(to)
     query = encoded(run, raw)
     if len(query) != 1:
         raise DataError("one item is looked up at a time", why=f"{len(query)} were given")
+    if among is not None:
+        if not len(among):
+            raise DataError(f"there are no items of {to!r} to find", where="among")
+        scores = cosines(query.shared, encoded(run, {to: list(among)}).shared)[0]
+        called = list(map(str, range(len(among)))) if names is None else list(names)
+        return [
+            RetrievedItem(to, int(i), called[i], float(scores[i]), None) for i in _best(scores, top)
+        ]
     modality = run.data[to]
     rows = np.arange(len(modality)) if split is None else modality.rows(split)
     if not len(rows):
         raise DataError(f"there are no items of {to!r} to find", where=f"split {split!r}")
     scores = cosines(query.shared, run.gallery(to, rows))[0]
-    order = np.argsort(-scores, kind="stable")[:top]
     return [
         RetrievedItem(
             to,
@@ -74,8 +97,13 @@ def retrieved(
             float(scores[i]),
             run.class_name(int(modality.labels[rows[i]])),
         )
-        for i in order
+        for i in _best(scores, top)
     ]
+
+
+def _best(scores: NDArray[np.float64], top: int) -> NDArray[np.int64]:
+    """Return the places of the largest scores; ties keep their order."""
+    return np.argsort(-scores, kind="stable")[:top]
 
 
 def translated(

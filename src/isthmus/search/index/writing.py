@@ -50,9 +50,20 @@ def writing(folder: Path) -> Iterator[None]:
                 where=str(folder),
                 fix="wait until it is done, or choose another folder with --out",
             )
-        yield
+        try:
+            yield
+        finally:
+            _tidied(folder)
     finally:
         os.close(handle)
+
+
+def _tidied(folder: Path) -> None:
+    """Remove a folder in which nothing was written, while its lock is still held."""
+    with contextlib.suppress(OSError):
+        if [path.name for path in folder.iterdir()] == [LOCK]:
+            (folder / LOCK).unlink()
+            folder.rmdir()
 
 
 def _taken(handle: int) -> bool:

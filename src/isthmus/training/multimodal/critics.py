@@ -56,7 +56,7 @@ class Critics(nn.Module):
         super().__init__()
         self.posts: list[_Post] = []
         self.heads = nn.ModuleDict()
-        factors = (config.hide,) if config.hide else ()
+        factors: tuple[str, ...] = (config.hide,) if config.hide else ()
         if config.hide == "auto":
             known = (factor for name in model.names for factor in data[name].factors)
             factors = tuple(dict.fromkeys(known))
