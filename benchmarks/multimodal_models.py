@@ -22,10 +22,13 @@ from typing import Any
 import torch
 
 from isthmus.data.multimodal import open_multimodal
-from isthmus.runs.multimodal import train_multimodal
+from isthmus.runs.multimodal import MultimodalEvaluation, train_multimodal
 
 OUT = Path(__file__).resolve().parent / "results" / "multimodal_models.jsonl"
 DIRECTIONS = ("image->audio", "audio->image")
+SHORT = MultimodalEvaluation(
+    queries=500, round_trip=0, rates=(0.0,), joint=500, train_rows=2000, baselines=False
+)
 
 
 def value(text: str) -> Any:
@@ -55,7 +58,7 @@ def measured(model: str, fold: str, seed: int, given: argparse.Namespace) -> dic
         **{key: value(text) for key, text in settings.items()},
     )
     trained = time.monotonic() - began, time.process_time() - cpu
-    report = run.evaluate()
+    report = run.evaluate(options=SHORT if given.short else None)
     return {
         "model": model,
         "fold": name,
@@ -106,6 +109,7 @@ def main() -> None:
     parser.add_argument("--judges", type=Path, default=Path(".bench/judges"))
     parser.add_argument("--runs", type=Path, default=None, help="where runs are kept")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--short", action="store_true", help="measure on fewer items, no ladder")
     parser.add_argument("--progress", action="store_true")
     parser.add_argument("--table", action="store_true")
     given = parser.parse_args()

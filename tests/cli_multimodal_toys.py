@@ -29,7 +29,7 @@ def trio(base):
     Returns its folder, and what the command said.
     """
     folder = base / "multimodal-trio"
-    words = ("--threads", "1", "--batch-size", "100", "--epochs", "2")
+    words = ("--threads", "1", "--batch-size", "100", "--epochs", "3")
     answer = succeeded(
         *("train", "digits-words", "--model", "aligned", *words),
         *(*MEASURED, "--out", folder, "--json"),

@@ -11,10 +11,12 @@ from torch import nn
 
 from isthmus.data.modalities import ImageAdapter, SentenceAdapter, TextAdapter, VectorAdapter
 from isthmus.errors import ConfigError, DataError, RunError
-from isthmus.likelihoods import Cosine, Gaussian
+from isthmus.likelihoods import Cosine, Gaussian, Laplace
 from isthmus.likelihoods.symbols import Symbols, counted
 from isthmus.models.multimodal import (
     MULTIMODAL_PRESETS,
+    MVTCAE,
+    Aligned,
     Modality,
     MultimodalAutoencoder,
     add_modality,
@@ -272,3 +274,20 @@ def test_a_second_look_at_frozen_items_changes_nothing():
     assert not wider.channel("a").training
     assert wider.channel("d").training
     assert wider.encode(items(2)).shared.shape == (2, 4)
+
+
+def test_presets_change_what_is_continuous_and_keep_its_squashing():
+    preset = multimodal_preset("mmvae-plus")
+    image = Modality("image", (1, 8, 8), MLP((8,)), Gaussian("optimal", "sigmoid"))
+    fields = preset.fields_for(image)
+    assert fields == {"likelihood": Laplace(0.75, "sigmoid"), "private": 32}
+    word = Modality("text", (5,), MLP((8,)), Symbols(27), private=0)
+    assert preset.fields_for(word) == {}
+    assert multimodal_preset("aligned").fields_for(image) == {}
+
+
+def test_training_takes_variational_losses_by_dimensions():
+    image = Modality("image", (1, 8, 8), MLP((8,)))
+    word = Modality("text", (5,), MLP((8,)), Symbols(27))
+    assert MVTCAE().build((image, word)).dimensions == 64
+    assert Aligned().build((image, word)).dimensions == 1

@@ -66,6 +66,9 @@ class Joining(nn.Module):
 
     uses_views: ClassVar[bool] = False
     """Whether a second view of an item makes a difference."""
+    dimensions: float = 1.0
+    """What the loss is divided by in training: that of a whole item counts in nats, and limits
+    of gradients and costs of critics are meant for a nat per dimension."""
 
     modalities: tuple[Modality, ...]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from isthmus.configs import validated
 from isthmus.errors import ConfigError
+from isthmus.likelihoods import Gaussian, Laplace
 from isthmus.models.multimodal.aligned import Aligned
 from isthmus.models.multimodal.mmvae_plus import MMVAEPlus
 from isthmus.models.multimodal.modality import Modality
@@ -35,7 +36,8 @@ class MultimodalPreset:
     training: Mapping[str, Any] = field(default_factory=dict)
     """Training settings that differ from the defaults."""
     modality: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of every modality that differ from what suits its kind."""
+    """Fields of pictures, sounds and vectors that differ from what suits their kind; a likelihood
+    keeps the squashing of the one it replaces."""
 
     def with_settings(self, settings: Mapping[str, Any]) -> tuple[MultimodalPreset, dict[str, Any]]:
         """Return this preset with fields of its objective changed, and the settings left over.
@@ -52,13 +54,25 @@ class MultimodalPreset:
         rest = {k: v for k, v in settings.items() if k not in own}
         return dataclasses.replace(self, objective=changed), rest
 
+    def fields_for(self, modality: Modality) -> dict[str, Any]:
+        """Return the fields that differ for a modality that is as suits its kind."""
+        usual = modality.likelihood
+        if not isinstance(usual, Gaussian):  # texts, and sentences on their sphere
+            return {}
+        fields = dict(self.modality)
+        if "likelihood" in fields:
+            fields["likelihood"] = dataclasses.replace(fields["likelihood"], output=usual.output)
+        return fields
+
     def model(self, modalities: Iterable[Modality], seed: int = 0) -> MultimodalAutoencoder:
         """Build the model."""
         return MultimodalAutoencoder(modalities, self.objective, seed=seed)
 
 
-# what their sources trained with
-_PLAIN = {"lr": 1e-3, "weight_decay": 0.0}
+# As their sources trained: a fixed likelihood, against which beta means the same throughout, a
+# constant rate, and nothing but the bound.
+_PLAIN = {"weight_decay": 0.0, "schedule": "constant", "pure_weight": 0.0}
+_FIXED = {"likelihood": Laplace(0.75)}
 
 MULTIMODAL_PRESETS: tuple[MultimodalPreset, ...] = (
     MultimodalPreset(
@@ -72,19 +86,29 @@ MULTIMODAL_PRESETS: tuple[MultimodalPreset, ...] = (
         "variational: a product of experts, each of which must foresee the product",
         MVTCAE(),
         _PLAIN,
+        _FIXED,
     ),
     MultimodalPreset(
         "mmvae-plus",
         "variational: a mixture of experts for the shared code, private codes beside it",
         MMVAEPlus(),
         _PLAIN,
+        _FIXED | {"private": 32},
     ),
     MultimodalPreset(
-        "poe", "variational: a product of experts with the prior, on subsets", PoE(), _PLAIN
+        "poe",
+        "variational: a product of experts with the prior, on subsets",
+        PoE(),
+        _PLAIN,
+        _FIXED,
     ),
-    MultimodalPreset("moe", "variational: an even mixture of experts", MoE(), _PLAIN),
+    MultimodalPreset("moe", "variational: an even mixture of experts", MoE(), _PLAIN, _FIXED),
     MultimodalPreset(
-        "mopoe", "variational: an even mixture of the products of all subsets", MoPoE(), _PLAIN
+        "mopoe",
+        "variational: an even mixture of the products of all subsets",
+        MoPoE(),
+        _PLAIN,
+        _FIXED,
     ),
 )
 

@@ -109,6 +109,7 @@ class Variational(Joining):
         super().__init__()
         self.modalities, self.shared, self.beta = modalities, shared, beta
         self.weights = balanced(modalities)
+        self.dimensions = float(max(m.terms for m in modalities))
 
     # --- what an objective defines -----------------------------------------------------------
 

@@ -157,7 +157,7 @@ def _built(
         )
     for name in (*changes, *halves):
         data[name]  # says what there is if it is unknown
-    described = _described(data, {**changed.modality, **common}, changes, list(halves))
+    described = _described(data, changed, common, changes, list(halves))
     training = validated(MultimodalTraining, dict(changed.training) | rest)
     model = MultimodalAutoencoder(
         described, changed.objective, halves=halves or None, seed=training.seed
@@ -167,13 +167,15 @@ def _built(
 
 def _described(
     data: MultimodalData,
+    preset: MultimodalPreset,
     common: Mapping[str, Any],
     changes: Mapping[str, Mapping[str, Any]],
     own: Sequence[str],
 ) -> list[Modality]:
     found = []
     for name, modality in data.modalities.items():
-        fields = {**common, **changes.get(name, {})}
+        usual = preset.fields_for(modality_of(modality.adapter))
+        fields = {**usual, **common, **changes.get(name, {})}
         if name in own:
             fields["network"] = None
         try:

@@ -213,11 +213,12 @@ class _Loop:
                 found = self.model.passed(rows, self._noise())
         else:
             found = self.model.passed(rows, self._noise())
-        loss, logs = found.terms.loss, dict(found.terms.logs)
+        loss = found.terms.loss / self.model.joining.dimensions
+        logs = dict(found.terms.logs)
         if self.critics is not None:
             cost, seen = self.critics.penalty(found, rows, share)
             loss, logs = loss + cost.mean(), logs | seen
-        value = float(loss.detach())
+        value = float(loss.detach()) * self.model.joining.dimensions
         if not math.isfinite(value):
             self._diverged(value)
         self.optimiser.zero_grad(set_to_none=True)
