@@ -79,7 +79,7 @@ MULTIMODAL_PRESETS: tuple[MultimodalPreset, ...] = (
         "aligned",
         "autoencoders joined by a contrast and by decoding each other's codes, with private codes",
         Aligned(),
-        {"hide": "auto"},
+        {"epochs": 8, "hide": "auto"},
     ),
     MultimodalPreset(
         "mvtcae",
