@@ -2,7 +2,7 @@
 
     ISTHMUS_DATA=... python benchmarks/multimodal_models.py --models aligned --folds seen
     ISTHMUS_DATA=... python benchmarks/multimodal_models.py --folds nicolas theo --only image audio
-    python benchmarks/multimodal_models.py --table
+    python benchmarks/multimodal_tables.py        # what was measured so far
 
 Trains with the presets' settings (``--set name=value`` changes one), measures with
 ``isthmus.runs.multimodal`` and adds a row to ``results/multimodal_models.jsonl``. Judges and
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import statistics
 import time
 from pathlib import Path
 from typing import Any
@@ -72,34 +71,8 @@ def measured(model: str, fold: str, seed: int, given: argparse.Namespace) -> dic
     }
 
 
-def rows() -> list[dict[str, Any]]:
-    """Return what was measured so far."""
-    if not OUT.exists():
-        return []
-    return [json.loads(line) for line in OUT.read_text(encoding="utf-8").splitlines()]
-
-
-def table() -> None:
-    """Print retrieval by model and fold, means over seeds."""
-    print("| model | settings | fold | seeds | image to audio mAP | audio to image mAP | CPU s |")
-    print("|---|---|---|---|---|---|---|")
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in rows():
-        said = ", ".join(f"{k}={v}" for k, v in row["settings"].items())
-        said += f"; {'+'.join(row['only'])}" if row["only"] else ""
-        groups.setdefault((row["model"], said, row["fold"]), []).append(row)
-    for (model, said, fold), found in groups.items():
-        maps = [
-            statistics.mean(row["metrics"]["retrieval"][d]["map"] for row in found)
-            for d in DIRECTIONS
-        ]
-        cost = statistics.mean(row["training_cpu_seconds"] for row in found)
-        cells = " | ".join(f"{m:.3f}" for m in maps)
-        print(f"| {model} | {said} | {fold} | {len(found)} | {cells} | {cost:.0f} |")
-
-
 def main() -> None:
-    """Measure what is asked for, or print the table."""
+    """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", nargs="+", default=["aligned"])
     parser.add_argument("--folds", nargs="+", default=["seen"], help="seen, or speakers")
@@ -111,11 +84,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--short", action="store_true", help="measure on fewer items, no ladder")
     parser.add_argument("--progress", action="store_true")
-    parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
-    if given.table:
-        table()
-        return
     torch.set_num_threads(given.threads)
     for model in given.models:
         for fold in given.folds:
