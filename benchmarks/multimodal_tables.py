@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from isthmus.metrics.stats import mean_interval
+from isthmus.runs.multimodal import MultimodalReport
 
 RESULTS = Path(__file__).resolve().parent / "results"
 DIRECTIONS = ("image->audio", "audio->image")
@@ -61,40 +62,6 @@ def unseen(model: str, measured: list[Row]) -> None:
         print("| " + " | ".join([f"**{word}**", "", *numbers]) + " |")
 
 
-def measures(metrics: Row) -> dict[str, float]:
-    """Return the numbers of the whole protocol by what they are called."""
-    found: dict[str, float] = {}
-    for direction, part in metrics["retrieval"].items():
-        found[f"retrieval {direction}, mAP"] = part["map"]
-    for direction, part in metrics["coherence"].items():
-        if "+" in direction:
-            continue
-        found[f"coherence {direction}"] = part["coherence"]
-        if part.get("variance_ratio") is not None:
-            found[f"variance inside classes {direction}"] = part["variance_ratio"]
-        decoded = part.get("retrieve_then_decode")
-        if decoded:
-            found[f"retrieve, then decode {direction}"] = decoded["coherence"]
-    found["joint coherence times entropy"] = metrics["joint"]["mixture"]["coherence*entropy"]
-    for modality, factors in metrics.get("leakage", {}).items():
-        for factor, part in factors.items():
-            for codes in ("shared", "private"):
-                if part.get(codes) is not None:
-                    found[f"{factor} read from the {codes} code of {modality}"] = part[codes]
-    for direction, factors in metrics.get("style", {}).items():
-        for factor, part in factors.items():
-            found[f"with a reference {factor}, {direction}: class kept"] = part["class_kept"]
-            found[f"with a reference {factor}, {direction}: recognised"] = part["recognised"]
-    for pair, ways in metrics["mismatch"].items():
-        for way, part in ways.items():
-            found[f"mismatch {pair} by {way}, ROC-AUC"] = part["auc"]
-    for modality, part in metrics["judges"].items():
-        if part.get("round_trip") is not None:
-            found[f"judge of {modality} on real clips"] = part["before_round_trip"]
-            found[f"judge of {modality} after the round trip"] = part["round_trip"]
-    return found
-
-
 def seen(measured: list[Row]) -> None:
     """Print the whole protocol on seen speakers, a column a model and regime."""
     groups: dict[str, list[Row]] = {}
@@ -104,7 +71,10 @@ def seen(measured: list[Row]) -> None:
             groups.setdefault(f"{row['model']}, {words}", []).append(row)
     if not groups:
         return
-    found = {name: [measures(row["metrics"]) for row in part] for name, part in groups.items()}
+    found = {
+        name: [MultimodalReport.from_json(row["metrics"]).measures() for row in part]
+        for name, part in groups.items()
+    }
     print("\nSeen speakers, the whole protocol\n")
     print("| | " + " | ".join(f"{name}, {len(part)} seeds" for name, part in found.items()) + " |")
     print("|---|" + "---|" * len(found))

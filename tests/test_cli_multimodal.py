@@ -470,7 +470,6 @@ def test_commands_for_one_modality_refuse_several_in_a_sentence(run, tmp_path):
     for words in (
         ["reconstruct", run, "digits", "--out", out],
         ["export", run, "--to", "saelens", "--out", out],
-        ["compare", run, run],
     ):
         err = refused(2, *words)
         assert "this is a run of several modalities" in err

@@ -75,7 +75,12 @@ if TYPE_CHECKING:
         score_foreign,
         train_members,
     )
-    from isthmus.runs.multimodal import MultimodalEvaluation, MultimodalRun, train_multimodal
+    from isthmus.runs.multimodal import (
+        MultimodalEvaluation,
+        MultimodalRun,
+        compare_multimodal,
+        train_multimodal,
+    )
     from isthmus.runs.sweep import Sweep, sweep
     from isthmus.search.face import index
     from isthmus.search.index.index import Index
@@ -123,7 +128,12 @@ _HOMES = {
         "score_foreign",
         "train_members",
     ),
-    "isthmus.runs.multimodal": ("MultimodalEvaluation", "MultimodalRun", "train_multimodal"),
+    "isthmus.runs.multimodal": (
+        "MultimodalEvaluation",
+        "MultimodalRun",
+        "compare_multimodal",
+        "train_multimodal",
+    ),
     "isthmus.runs.sweep": ("Sweep", "sweep"),
     "isthmus.search.face": ("index",),
     "isthmus.search.index.index": ("Index",),
@@ -192,6 +202,7 @@ __all__ = [
     "Training",
     "__version__",
     "compare",
+    "compare_multimodal",
     "corpus",
     "evaluate",
     "index",

@@ -34,8 +34,9 @@ from isthmus.runs.run import Run, of_one_modality, open_run
 
 if TYPE_CHECKING:
     from isthmus.figures import Picture
+    from isthmus.runs.multimodal import MultimodalRun
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "compare", "distinct_names"]
 
 _SHOWN_METRICS = (
     "mse", "pca_ratio", "fvu", "fvu_refined", "knn_accuracy", "l0", "mean_activation",
@@ -285,7 +286,7 @@ def compare(runs: Sequence[AnyRun | str | Path], split: str | Sequence[str] = "t
     opened = tuple(
         of_one_modality(open_run(run) if isinstance(run, str | Path) else run) for run in runs
     )
-    names = _distinct(opened)
+    names = distinct_names(opened)
     rows = tuple(
         row_of(run, part, name) for run, name in zip(opened, names, strict=True) for part in chosen
     )
@@ -294,7 +295,7 @@ def compare(runs: Sequence[AnyRun | str | Path], split: str | Sequence[str] = "t
     return Comparison(rows, groups, differences(groups), notes, opened, names)
 
 
-def _distinct(runs: Sequence[AnyRun]) -> tuple[str, ...]:
+def distinct_names(runs: Sequence[AnyRun | MultimodalRun]) -> tuple[str, ...]:
     """Return the runs' names; folders of one name get the folder above in front, or a number."""
     plain = [run.name for run in runs]
     names: list[str] = []

@@ -22,6 +22,7 @@ __all__ = [
     "COMPARED",
     "Group",
     "GroupDifference",
+    "common_name",
     "differences",
     "grouped",
     "same_but_seed",
@@ -202,7 +203,7 @@ def grouped(
                     "and seed): counted once."
                 )
         chosen = list(kept.values())
-        name = _common_name([(names[i], runs[i].training.seed) for i in chosen], taken)
+        name = common_name([(names[i], runs[i].training.seed) for i in chosen], taken)
         taken.add(name)
         for place, split in enumerate(splits):
             lines = [rows[i * len(splits) + place] for i in chosen]
@@ -231,7 +232,7 @@ def _values(rows: Sequence[Row], metrics: tuple[str, ...]) -> dict[str, tuple[fl
     return found
 
 
-def _common_name(members: Sequence[tuple[str, int]], taken: Iterable[str]) -> str:
+def common_name(members: Sequence[tuple[str, int]], taken: Iterable[str]) -> str:
     """Return what the names share once the seed, or the number of a copy, is left out."""
     first = members[0][0]
     name = first

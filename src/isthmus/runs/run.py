@@ -328,7 +328,7 @@ def of_one_modality(run: Run | DictionaryRun | MultimodalRun) -> Run | Dictionar
     raise ConfigError(
         "this is a run of several modalities",
         where=run.name,
-        fix="use evaluate, retrieve, translate or add-modality with it",
+        fix="use evaluate, retrieve, translate or add-modality with it; compare it with its like",
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from isthmus.runs.multimodal.baselines import Ladder, ladder
+    from isthmus.runs.multimodal.comparing import MultimodalComparison, compare_multimodal
     from isthmus.runs.multimodal.judge_training import JudgeSettings
     from isthmus.runs.multimodal.judges import Judges
     from isthmus.runs.multimodal.protocol import evaluate_multimodal
@@ -20,11 +21,13 @@ __all__ = [
     "JudgeSettings",
     "Judges",
     "Ladder",
+    "MultimodalComparison",
     "MultimodalEvaluation",
     "MultimodalReport",
     "MultimodalRun",
     "RetrievedItem",
     "Translated",
+    "compare_multimodal",
     "evaluate_multimodal",
     "ladder",
     "train_multimodal",
@@ -32,6 +35,7 @@ __all__ = [
 
 _HOMES = {
     "baselines": ("Ladder", "ladder"),
+    "comparing": ("MultimodalComparison", "compare_multimodal"),
     "judge_training": ("JudgeSettings",),
     "judges": ("Judges",),
     "protocol": ("evaluate_multimodal",),

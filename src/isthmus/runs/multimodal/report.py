@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +57,23 @@ class MultimodalReport:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {name: _plain(value) for name, value in values.items() if value}
 
+    def measures(self) -> dict[str, float]:
+        """Return the numbers that models are compared by, by what they are called.
+
+        Retrieval and translation from one modality to another, draws from the joint mixture,
+        what codes tell of factors, styles that are kept, mismatches that are noticed.
+
+        Examples
+        --------
+        >>> MultimodalReport({"image->audio": {"map": 0.98}}).measures()
+        {'retrieval image->audio, mAP': 0.98}
+        """
+        return {
+            name: float(value)
+            for name, value in _measures(self)
+            if value is not None and np.isfinite(value)
+        }
+
     @classmethod
     def from_json(cls, values: Any) -> MultimodalReport:
         """Make the report again.
@@ -74,6 +91,37 @@ class MultimodalReport:
             raise RunError("the metrics are damaged", why=f"the part {odd[0]!r}")
         parts: dict[str, Any] = dict(values)
         return cls(**parts | {"notes": tuple(parts.get("notes", ()))})
+
+
+def _measures(report: MultimodalReport) -> Iterator[tuple[str, float | None]]:
+    for way, part in report.retrieval.items():
+        yield f"retrieval {way}, mAP", part.get("map")
+    for way, part in report.coherence.items():
+        if "+" in way:
+            continue
+        yield f"translation {way}, coherence", part.get("coherence")
+        yield f"translation {way}, variance of the real", part.get("variance_ratio")
+        beside = part.get("retrieve_then_decode") or {}
+        yield f"nearest training code decoded {way}, coherence", beside.get("coherence")
+    for source, part in report.joint.items():
+        yield f"draws from the {source}, coherence times entropy", part.get("coherence*entropy")
+    for modality, factors in report.leakage.items():
+        for factor, part in factors.items():
+            for codes in ("shared", "private"):
+                yield f"{factor} read from the {codes} code of {modality}", part.get(codes)
+    for way, factors in report.style.items():
+        for factor, part in factors.items():
+            given = f"translation {way} with a reference {factor}"
+            yield f"{given}, class kept", part.get("class_kept")
+            yield f"{given}, {factor} recognised", part.get("recognised")
+    for pair, scores in report.mismatch.items():
+        for score, part in scores.items():
+            yield f"mismatch {pair} by {score}, ROC area", part.get("auc")
+    for modality, part in report.judges.items():
+        yield f"judge of {modality} on real items", part.get("real")
+        if part.get("round_trip") is not None:
+            yield f"judge of {modality} on items made audible", part["round_trip"]
+            yield f"judge of {modality} on the same items as they were", part["before_round_trip"]
 
 
 def _fits(name: str, value: Any) -> bool:
