@@ -520,6 +520,7 @@ def test_models_lists_and_shows_the_presets_of_several_modalities():
     shown = succeeded("models", "mmvae-plus").out
     assert re.search(r"--schedule +constant", shown)
     assert re.search(r"--beta +2.5", shown)
+    assert "likelihood laplace of scale 0.75, private 32" in shown.lower()
     assert succeeded("models", "topk", "--json").json["multimodal"] == []
 
 

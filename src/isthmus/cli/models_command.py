@@ -122,8 +122,19 @@ def _several_json(preset: Any) -> dict[str, Any]:
         "name": preset.name,
         "summary": preset.summary,
         "objective": to_json(preset.objective),
+        "modality": _modality_fields(preset),
         "training": dict(preset.training),
     }
+
+
+def _modality_fields(preset: Any) -> dict[str, Any]:
+    """Return what a preset changes of pictures, sounds and vectors, as JSON values."""
+    import dataclasses
+
+    from isthmus.configs import to_json
+
+    fields = preset.modality.items()
+    return {k: to_json(v) if dataclasses.is_dataclass(v) else v for k, v in fields}
 
 
 def _show_several(preset: Any, screen: Screen) -> None:
@@ -138,7 +149,15 @@ def _show_several(preset: Any, screen: Screen) -> None:
     }
     rows = [row for title, part in parts.items() for row in _settings(title, part)]
     screen.table(("part", "setting", "value", "what it is"), rows, left=4)
-    screen.words([("next", f"isthmus train digit-trio --model {preset.name}")])
+    words = [("next", f"isthmus train digit-trio --model {preset.name}")]
+    fields = _modality_fields(preset)
+    if fields:
+        kind = fields.get("likelihood", {}).get("kind", "")
+        scale = fields.get("likelihood", {}).get("scale", "")
+        said = [f"likelihood {kind} of scale {scale}"] if kind else []
+        said += [f"{key} {value}" for key, value in fields.items() if key != "likelihood"]
+        words.insert(0, ("pictures, sounds, vectors", ", ".join(said)))
+    screen.words(words)
 
 
 def _settings(title: str, part: Any) -> list[tuple[str, str, str, str]]:
