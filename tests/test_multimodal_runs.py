@@ -435,3 +435,18 @@ def test_sounds_of_a_report_are_wav_files_and_their_words_are_escaped():
     assert "media-src" not in html_report("x", [Section("s")])
     with pytest.raises(DataError, match="isn't a WAV"):
         html_report("x", [Section("s", sounds=[ReportSound(b"OggS", "x")])])
+
+
+def test_files_stand_for_what_they_hold(run, tmp_path):
+    image, sound = run.item("image", 0), run.item("audio", 0)
+    run.adapter("image").write(image, tmp_path / "0.png")
+    run.adapter("audio").write(sound, tmp_path / "0.wav")
+    by_name = run.encode({"image": str(tmp_path / "0.png")}).shared
+    assert torch.equal(by_name, run.encode({"image": image}).shared)
+    both = {"image": tmp_path / "0.png", "audio": tmp_path / "0.wav"}
+    assert run.encode(both).shared.shape == (1, 32)
+    heard = run.translate("image", str(tmp_path / "0.png"), to="audio").item
+    run.adapter("audio").write(heard, tmp_path / "said.wav")
+    assert len(run.retrieve("audio", str(tmp_path / "said.wav"), to="image", top=2)) == 2
+    with pytest.raises((DataError, MissingDataError), match=r"none\.png"):
+        run.encode({"image": str(tmp_path / "none.png")})

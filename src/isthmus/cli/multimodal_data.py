@@ -42,7 +42,8 @@ class SeveralOptions:
     text: str | None = None
     """digit-trio, digits-words: a word each (word), or sentences around it (templates)."""
     factors: tuple[str, ...] = ()
-    """A CSV file of pairs: columns that are kept as factors of the items, such as speaker."""
+    """A CSV file of pairs: columns that are kept as factors of the items, such as speaker; aligned
+    keeps them out of the shared codes, unless --hide "" is given."""
     missing: float = 0.0
     """Share of the training rows' items that are taken away at random; each row keeps one."""
     pairs_per_class: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from isthmus.models.multimodal.mixture_use import belongs, imagine, translations
 from isthmus.runs.multimodal.results import RetrievedItem, Translated
 
 if TYPE_CHECKING:
+    from isthmus.data.modalities import Adapter
     from isthmus.runs.multimodal.run import MultimodalRun
 
 __all__ = ["completed", "encoded", "imagined", "retrieved", "score_of", "transformed", "translated"]
@@ -24,6 +26,8 @@ __all__ = ["completed", "encoded", "imagined", "retrieved", "score_of", "transfo
 
 def transformed(run: MultimodalRun, raw: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return raw items by modality, one or a list, as the model takes them.
+
+    A path stands for what its file holds; of pictures and sounds its name as a string does too.
 
     Raises
     ------
@@ -38,11 +42,17 @@ def transformed(run: MultimodalRun, raw: Mapping[str, Any]) -> dict[str, Tensor]
     for name, items in raw.items():
         adapter = run.adapter(name)
         rows = list(items) if isinstance(items, list | tuple) else [items]
-        found[name] = adapter.transform(rows)
+        found[name] = adapter.transform([_opened(adapter, item) for item in rows])
     lengths = {name: len(items) for name, items in found.items()}
     if len(set(lengths.values())) > 1:
         raise DataError("the modalities' items differ in number", why=f"{lengths}")
     return found
+
+
+def _opened(adapter: Adapter, item: Any) -> Any:
+    """Return an item, read from its file where a file is given."""
+    named = isinstance(item, str) and adapter.kind in ("image", "audio")
+    return adapter.read(item) if named or isinstance(item, Path) else item
 
 
 def encoded(run: MultimodalRun, raw: Mapping[str, Any]) -> Codes:
