@@ -15,7 +15,7 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 .PHONY: help demo test lint bench clean
 
 help:
-	@echo "make demo    train and compare six autoencoders offline; look into demo/ afterwards"
+	@echo "make demo    six autoencoders, concept search, one space of three modalities, offline"
 	@echo "make test    run the tests (ARGS='-k name' narrows them)"
 	@echo "make lint    check style, format and types"
 	@echo "make bench   show what the benchmarks measure and how to run them"

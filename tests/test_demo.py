@@ -11,6 +11,7 @@ from isthmus.demo import demo
 from isthmus.demo.members import BUDGET, MEMBERS
 from isthmus.demo.place import MARKER, prepared
 from isthmus.demo.report import next_steps
+from isthmus.demo.space import EPOCHS
 from isthmus.errors import RunError
 from isthmus.files import write_json
 
@@ -22,7 +23,7 @@ SHORT = {"epochs": 1, "batch_size": 256}
 def shown(tmp_path_factory):
     """A demonstration of one epoch a model."""
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    return demo(folder, overrides=SHORT, documents=150, embedder="lexical")
+    return demo(folder, overrides=SHORT, documents=150, embedder="lexical", space_epochs=2)
 
 
 def test_it_trains_the_six_models_of_one_size():
@@ -86,15 +87,32 @@ def test_what_it_says_to_type_next_works(shown, tmp_path, monkeypatch):
         succeeded(*words, "-q")
 
 
+def test_the_shared_space_was_crossed(shown):
+    from PIL import Image
+
+    import isthmus as im
+
+    space = shown.space
+    for path in (space.given, space.drawn):
+        with Image.open(path) as image:
+            assert image.size == (8, 8)
+    assert im.open(space.run).retrieve("audio", str(space.spoken), to="image", top=1)
+    assert len(space.scores) == 6
+    assert all(score > 1.3 * chance for score, chance, _ in space.scores.values())
+    assert [hit.modality for hit in space.hits] == ["audio"] * 3
+    assert space.page.is_file()
+    assert 0 <= space.certain <= 1
+
+
 def test_a_second_demo_replaces_only_what_the_first_wrote(tmp_path):
     folder = tmp_path / "demo"
-    demo(folder, members=FIRST, overrides=SHORT, documents=0)
+    demo(folder, members=FIRST, overrides=SHORT, documents=0, space_epochs=0)
     (folder / "runs" / "mine").mkdir()
     (folder / "runs" / "mine" / "notes.txt").write_text("mine")
     (folder / "notes.txt").write_text("mine")
     old = folder / "runs" / "dense" / "figures" / "old.png"
     old.write_bytes(b"old")
-    again = demo(folder, members=FIRST, overrides=SHORT, documents=0)
+    again = demo(folder, members=FIRST, overrides=SHORT, documents=0, space_epochs=0)
     assert not old.exists()
     assert again.report.is_file()
     assert (folder / "notes.txt").read_text() == "mine"
@@ -141,8 +159,11 @@ def test_a_file_in_the_way_is_told(tmp_path):
 
 
 def test_the_command_prints_a_table_or_an_object(shown, monkeypatch):
-    def at_hand(out, watched, documents, stage):
+    asked = []
+
+    def at_hand(out, watched, documents, stage, space_epochs):
         assert documents == 1500
+        asked.append(space_epochs)
         stage("reading", 1, 0)
         with watched("dense"):
             pass
@@ -154,14 +175,18 @@ def test_the_command_prints_a_table_or_an_object(shown, monkeypatch):
         assert said in out
     for said in ("could be named", "lexical: hashed", "--less", "steered", "Quoted from your"):
         assert said in out
-    found = succeeded("demo", "--json").json
+    for said in ("image->audio", "isthmus translate", "seven.wav", "page.html"):
+        assert said in out
+    found = succeeded("demo", "--json", "--no-pairs").json
+    assert asked == [EPOCHS, 0]
+    assert found["space"]["scores"]["text->image"]["chance"] < 0.2
     assert found["report"] == str(shown.report)
     assert [row["name"] for row in found["models"]][1:] == [member.name for member in MEMBERS]
     assert len(found["runs"]) == 6
 
 
 def test_ctrl_c_says_how_to_start_anew(tmp_path, monkeypatch):
-    def interrupted(out, watched, documents, stage):
+    def interrupted(out, watched, documents, stage, space_epochs):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("isthmus.demo.demo", interrupted)

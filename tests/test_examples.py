@@ -20,20 +20,22 @@ EXPECTED = {
     },
 }  # fmt: skip
 
+OTHERS = ("common", "concept_search", "shared_space")
+
 
 @pytest.fixture
 def program(monkeypatch):
     """Import a program the way that running it as a script would."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    for name in ("common", "concept_search", *EXPECTED):
+    for name in (*OTHERS, *EXPECTED):
         monkeypatch.delitem(sys.modules, name, raising=False)
     yield import_module
-    for name in ("common", "concept_search", *EXPECTED):
+    for name in (*OTHERS, *EXPECTED):
         sys.modules.pop(name, None)
 
 
 def test_every_program_is_tested():
-    assert {p.stem for p in EXAMPLES.glob("*.py")} == {"common", "concept_search", *EXPECTED}
+    assert {p.stem for p in EXAMPLES.glob("*.py")} == {*OTHERS, *EXPECTED}
 
 
 def test_texts_become_concepts_hits_and_quotations(program, tmp_path, capsys):
@@ -44,6 +46,18 @@ def test_texts_become_concepts_hits_and_quotations(program, tmp_path, capsys):
     assert "Quoted from your corpus, not generated" in said.out
     assert ">>" in said.out
     assert (tmp_path / "texts.index" / "index.json").is_file()
+
+
+def test_pictures_sounds_and_words_meet_in_one_space(program, tmp_path, capsys):
+    program("shared_space").main(["--quick", "--epochs", "2", "--out", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    assert len(re.findall(r"^0\.\d{3}  \d_voice\d_\d+ ", said, re.MULTILINE)) == 3
+    assert "the sound of the picture: " in said
+    with Image.open(tmp_path / "out" / "seven.png") as image:
+        assert image.size == (8, 8)
+    assert (tmp_path / "out" / "seven.wav").read_bytes()[:4] == b"RIFF"
+    right, wrong = (float(x) for x in re.findall(r"([-+][\d.]+) nats", said))
+    assert right > wrong
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -1,4 +1,4 @@
-"""`isthmus demo`: six autoencoders on digits, then texts, concepts and search; offline."""
+"""`isthmus demo`: six autoencoders, concept search over texts, one space of three modalities."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from isthmus.cli.screen import Screen, number, percent
 
 if TYPE_CHECKING:
     from isthmus.demo import Demo
+    from isthmus.demo.space import SpaceDemo
     from isthmus.demo.texts import TextDemo
     from isthmus.training import Watch
 
@@ -30,8 +31,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
         "with scikit-learn, compare them with PCA, and write the runs, the figures and one "
         "report to look at. Then index the documentation of the installed Python packages and "
         "show named concepts, a search with reasons, the same search steered, and an answer made "
-        "of quotations. It needs no network, and some three minutes. An earlier demo in the "
-        "folder is made anew; a folder that holds anything else is left alone.",
+        "of quotations. Last, join pictures, sounds and words in one latent space and cross it. It "
+        "needs no network, and some three minutes. An earlier demo in the folder is made anew; a "
+        "folder that holds anything else is left alone.",
     )
 )
 def demo(
@@ -48,14 +50,18 @@ def demo(
             show_default=False,
         ),
     ] = None,
+    no_pairs: Annotated[
+        bool, typer.Option("--no-pairs", metavar=" ", help="Leave the third part out.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train and compare six autoencoders on digits, then index and search texts."""
+    """Train and compare six autoencoders, index and search texts, cross modalities."""
     from isthmus.cli.progress import watching
     from isthmus.cli.stages import staging
     from isthmus.demo import demo as shown
+    from isthmus.demo.space import EPOCHS
     from isthmus.demo.texts import DOCUMENTS
 
     screen = Screen(as_json=as_json, quiet=quiet)
@@ -69,7 +75,13 @@ def demo(
     wanted = DOCUMENTS if documents is None else documents
     try:
         with staging(screen) as tell:
-            found = shown(out, watched=watched, documents=wanted, stage=tell)
+            found = shown(
+                out,
+                watched=watched,
+                documents=wanted,
+                stage=tell,
+                space_epochs=0 if no_pairs else EPOCHS,
+            )
     except KeyboardInterrupt as stop:
         raise Interrupted(
             f"the demo was stopped; what was trained so far is in {out}",
@@ -81,6 +93,46 @@ def demo(
     _show(found, screen)
     if found.texts is not None:
         _show_texts(found.texts, screen)
+    if found.space is not None:
+        _show_space(found.space, screen)
+
+
+def _show_space(found: SpaceDemo, screen: Screen) -> None:
+    """Write what the third part made."""
+    from isthmus.demo.space import WORD
+
+    run = shlex.quote(str(found.run))
+    screen.line()
+    screen.line("Pictures, sounds and words of digits: one latent space", style="bold")
+    screen.table(
+        ("from -> to", "retrieval mAP", "chance", "translated into the right class"),
+        [(way, f"{a:.3f}", f"{b:.3f}", percent(c)) for way, (a, b, c) in found.scores.items()],
+    )
+    screen.line()
+    screen.line(
+        f"$ isthmus retrieve {run} --from image {found.given} --to audio --top {len(found.hits)}",
+        style="bold",
+    )
+    screen.table(
+        ("rank", "similarity", "item", "class"),
+        [
+            (str(rank), f"{hit.score:.4f}", hit.name, hit.label or "–")
+            for rank, hit in enumerate(found.hits, 1)
+        ],
+        left=1,
+    )
+    for given, to, out in (
+        (f"text {WORD}", "image", found.drawn),
+        (f"image {found.given}", "audio", found.spoken),
+    ):
+        screen.line(f"$ isthmus translate {run} --from {given} --to {to} --out {out}", style="bold")
+    screen.words(
+        [
+            ("wrote", f"{found.drawn}, {found.spoken}"),
+            (WORD, f"so the joint mixture says of the sound, with probability {found.certain:.3f}"),
+            ("page", f"{found.page}  (open it in a browser: its sounds can be played)"),
+        ]
+    )
 
 
 def _show_texts(found: TextDemo, screen: Screen) -> None:

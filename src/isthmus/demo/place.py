@@ -10,21 +10,23 @@ from isthmus.demo.members import MEMBERS
 from isthmus.errors import RunError
 from isthmus.files import read_json, write_json
 
-__all__ = ["COMPARISON", "INDEX", "MARKER", "REPORT", "prepared"]
+__all__ = ["COMPARISON", "CROSSED", "INDEX", "MARKER", "REPORT", "SPACE", "prepared"]
 
 MARKER = "isthmus-demo.json"
 """The file by which the demonstration knows its own folder."""
 REPORT = "report.html"
 COMPARISON = "comparison"
 INDEX = "docstrings.index"
+SPACE = "digits-words"
+CROSSED = "crossed"
 _KIND = "isthmus demo"
 
 
 def prepared(folder: Path) -> Path:
     """Make the folder, or clear what an earlier demonstration wrote into it.
 
-    Only the demonstration's own runs, comparison, index and report are removed, and only from a
-    folder that it has marked; whatever else lies there stays.
+    Only the demonstration's own runs, comparison, index, crossings and report go, and only from
+    a folder that it has marked; whatever else lies there stays.
 
     Raises
     ------
@@ -63,10 +65,11 @@ def _check_ours(folder: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
-    for name in (member.name for member in MEMBERS):
+    for name in (*(member.name for member in MEMBERS), SPACE):
         _remove(folder / "runs" / name)
     _remove(folder / COMPARISON)
     _remove(folder / INDEX)
+    _remove(folder / CROSSED)
     (folder / REPORT).unlink(missing_ok=True)
 
 

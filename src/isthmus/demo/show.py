@@ -1,4 +1,4 @@
-"""Train, measure, compare and report; index, search and ask: what `isthmus demo` does."""
+"""Train, measure, compare; index, search and ask; cross modalities: what `isthmus demo` does."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from isthmus.demo.members import BUDGET, DATA, MEMBERS, Member
 from isthmus.demo.place import COMPARISON, REPORT, prepared
 from isthmus.demo.report import page
+from isthmus.demo.space import EPOCHS, SpaceDemo, space_demo
 from isthmus.demo.texts import DOCUMENTS, Stage, TextDemo, text_demo
 from isthmus.files import write_text
 
@@ -44,6 +45,8 @@ class Demo:
     """Time that it all took."""
     texts: TextDemo | None = None
     """The second part; None: it was not asked for."""
+    space: SpaceDemo | None = None
+    """The third part; None: it was not asked for."""
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as JSON values."""
@@ -55,6 +58,7 @@ class Demo:
             "runs": [str(run) for run in self.runs],
             "seconds": self.seconds,
             "texts": None if self.texts is None else self.texts.as_json(),
+            "space": None if self.space is None else self.space.as_json(),
         }
 
 
@@ -67,12 +71,13 @@ def demo(
     documents: int = DOCUMENTS,
     embedder: str = "",
     stage: Stage | None = None,
+    space_epochs: int = EPOCHS,
 ) -> Demo:
-    """Train six autoencoders on ``digits``, then index texts and use the index.
+    """Train six autoencoders on ``digits``, index texts, join pictures, sounds and words.
 
     The models are compared with PCA and with each other, in a report; of the texts, the
     documentation of the installed packages, it shows named concepts, a search, the same search
-    steered, and an answer.
+    steered, and an answer; in the shared space it retrieves and translates.
 
     Parameters
     ----------
@@ -86,6 +91,8 @@ def demo(
         Documents of the second part; 0 leaves it out.
     embedder, stage
         As for `isthmus.demo.texts.text_demo`.
+    space_epochs
+        Epochs of the third part; 0 leaves it out.
 
     Raises
     ------
@@ -113,7 +120,11 @@ def demo(
     texts = None
     if documents:
         texts = text_demo(folder, documents=documents, embedder=embedder, stage=stage)
-    return Demo(folder, folder / REPORT, rows, places, time.monotonic() - start, texts)
+    space = None
+    if space_epochs:
+        with _one_thread(), (watched or _unwatched)("pictures, sounds, words") as watch:
+            space = space_demo(folder, epochs=space_epochs, watch=watch)
+    return Demo(folder, folder / REPORT, rows, places, time.monotonic() - start, texts, space)
 
 
 @contextlib.contextmanager
