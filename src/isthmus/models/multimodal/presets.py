@@ -85,7 +85,7 @@ MULTIMODAL_PRESETS: tuple[MultimodalPreset, ...] = (
         "mvtcae",
         "variational: a product of experts, each of which must foresee the product",
         MVTCAE(),
-        _PLAIN,
+        _PLAIN | {"lr": 4e-3},
         _FIXED,
     ),
     MultimodalPreset(
