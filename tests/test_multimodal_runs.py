@@ -146,7 +146,7 @@ def test_several_modalities_are_translated_together(run):
         (lambda r: r.encode({}), ConfigError, "no modality is given"),
         (lambda r: r.encode({"text": "sév"}), DataError, "outside the alphabet"),
         (lambda r: r.encode({"image": np.zeros((9, 9))}), DataError, "another size"),
-        (lambda r: r.encode({"audio": "seven.wav"}), DataError, "not a sound"),
+        (lambda r: r.encode({"audio": "seven.wav"}), MissingDataError, "no such sound file"),
         (
             lambda r: r.encode({"text": ["a", "b"], "image": [np.zeros((8, 8))]}),
             DataError,
