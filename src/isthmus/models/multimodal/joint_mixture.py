@@ -166,8 +166,11 @@ class JointMixture:
 
     def sample(self, count: int, generator: np.random.Generator) -> dict[str, Values]:
         """Draw ``count`` joint rows: every block, (count, d_b)."""
-        picks = drawn(self.weights[None], count, generator)[0]
-        noise = generator.standard_normal((count, self.means.shape[1]))
+        return self.draw(drawn(self.weights[None], count, generator)[0], generator)
+
+    def draw(self, picks: NDArray[np.int64], generator: np.random.Generator) -> dict[str, Values]:
+        """Draw joint rows of given components, (n,): every block, (n, d_b)."""
+        noise = generator.standard_normal((len(picks), self.means.shape[1]))
         out = np.empty_like(noise)
         for component in np.unique(picks):
             rows = picks == component

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,16 +65,23 @@ class Conditional:
 
     def sample(self, count: int, generator: np.random.Generator) -> dict[str, Values]:
         """Draw ``count`` values a row, by block: (n, count, d_b)."""
-        n, k = self.weights.shape
+        return self.draw(drawn(self.weights, count, generator), generator)
+
+    def draw(self, picks: NDArray[np.int64], generator: np.random.Generator) -> dict[str, Values]:
+        """Draw values of given components: ``picks`` (n, count), values (n, count, d_b)."""
+        n, count = picks.shape
         d = self.means.shape[2]
-        picks = drawn(self.weights, count, generator)
         noise = generator.standard_normal((n, count, d))
         out = np.empty((n, count, d))
-        for component in range(k):
+        for component in np.unique(picks):
             rows, columns = np.nonzero(picks == component)
             factor = factor_of(self.covariances[component]) if d else np.zeros((0, 0))
             out[rows, columns] = self.means[rows, component] + noise[rows, columns] @ factor.T
         return self._split(out)
+
+    def take(self, rows: NDArray[np.intp]) -> Conditional:
+        """Return some of the rows."""
+        return replace(self, weights=self.weights[rows], means=self.means[rows])
 
     def _split(self, values: Values) -> dict[str, Values]:
         return {name: values[..., place] for name, place in self.blocks.items()}

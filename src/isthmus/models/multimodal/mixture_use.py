@@ -15,7 +15,9 @@ from isthmus.errors import ConfigError
 from isthmus.models.multimodal.codes import Codes
 from isthmus.models.multimodal.joint_mixture import JointMixture
 from isthmus.models.multimodal.mixture_fitting import MixtureFit, fit_mixture
+from isthmus.models.multimodal.mixture_parts import drawn
 from isthmus.models.multimodal.model import MultimodalAutoencoder
+from isthmus.models.multimodal.reading_back import Reader, read_back
 
 __all__ = ["Translations", "belongs", "blocks_of", "fit_to", "imagine", "translations"]
 
@@ -88,6 +90,7 @@ def translations(
     samples: int = 0,
     style: Tensor | None = None,
     seed: int = 0,
+    checked: bool = True,
 ) -> Translations:
     """Translate items by the mixture's conditional distribution of the target's codes.
 
@@ -102,6 +105,9 @@ def translations(
         component.
     style
         Items of modality ``to``, one or n, whose private codes are kept.
+    checked
+        Whether draws are read back by the model, and drawn again where it takes them for another
+        class than was meant; see :func:`~isthmus.models.multimodal.reading_back.read_back`.
 
     Raises
     ------
@@ -114,19 +120,27 @@ def translations(
     given, _ = blocks_of(model.encode(items), tuple(items))
     wanted = [name for name in mixture.widths if name.startswith(f"{to}/")]
     found = mixture.conditional(given, wanted)
-    if samples:
-        values = found.sample(samples, np.random.default_rng(seed))
-    else:
-        values = {name: value[:, None] for name, value in found.best().items()}
-    shared = torch.from_numpy(values[f"{to}/shared"]).float()
-    count, each = shared.shape[:2]
-    private: Tensor | None = None
+    count, each = len(found.weights), max(samples, 1)
+    kept = None
     if style is not None:
         kept = model.encode({to: style}).private.get(to)
-        private = None if kept is None else kept.expand(count, -1).repeat_interleave(each, 0)
-    elif f"{to}/private" in values:
-        private = torch.from_numpy(values[f"{to}/private"]).float().flatten(0, 1)
-    out = model.decode(shared.flatten(0, 1), None if private is None else {to: private}, [to])[to]
+    if kept is not None:
+        kept = kept.expand(count, -1).repeat_interleave(each, 0)
+    if not samples:
+        out = _decoded(model, to, found.best(), kept)
+    else:
+        generator = np.random.default_rng(seed)
+        picks = drawn(found.weights, samples, generator)
+        out = _decoded(model, to, found.draw(picks, generator), kept)
+        if checked:
+            flat = picks.reshape(-1)
+
+            def again(rows: NDArray[np.intp]) -> dict[str, Tensor]:
+                values = found.take(rows // each).draw(flat[rows, None], generator)
+                private = None if kept is None else kept[torch.from_numpy(rows)]
+                return {to: _decoded(model, to, values, private)}
+
+            out = read_back(Reader(model, mixture), {to: out}, flat, again)[to]
     return Translations(
         out.reshape(count, each, *out.shape[1:]),
         found.weights,
@@ -136,18 +150,43 @@ def translations(
     )
 
 
+def _decoded(
+    model: MultimodalAutoencoder, to: str, values: Mapping[str, Array], kept: Tensor | None
+) -> Tensor:
+    """Return the items of codes, flat; private codes are those that are kept, or the values'."""
+    parts = {
+        part: torch.from_numpy(values[f"{to}/{part}"]).float().flatten(0, -2)
+        for part in ("shared", "private")
+        if f"{to}/{part}" in values
+    }
+    private = parts.get("private") if kept is None else kept
+    return model.decode(parts["shared"], None if private is None else {to: private}, [to])[to]
+
+
 def imagine(
-    model: MultimodalAutoencoder, mixture: JointMixture, count: int, seed: int = 0
+    model: MultimodalAutoencoder,
+    mixture: JointMixture,
+    count: int,
+    seed: int = 0,
+    checked: bool = True,
 ) -> dict[str, Tensor]:
-    """Draw joint rows and return the items of every modality, (count, *shape)."""
-    blocks = mixture.sample(count, np.random.default_rng(seed))
-    found: dict[str, Tensor] = {}
-    for name in model.names:
-        shared = torch.from_numpy(blocks[f"{name}/shared"]).float()
-        own = blocks.get(f"{name}/private")
-        private = None if own is None else {name: torch.from_numpy(own).float()}
-        found |= model.decode(shared, private, [name])
-    return found
+    """Draw joint rows and return the items of every modality, (count, *shape).
+
+    Parameters
+    ----------
+    checked
+        Whether rows are read back by the model, and drawn again where it takes an item for
+        another class than was meant.
+    """
+    generator = np.random.default_rng(seed)
+    picks = drawn(mixture.weights[None], count, generator)[0]
+
+    def made(rows: NDArray[np.intp]) -> dict[str, Tensor]:
+        values = mixture.draw(picks[rows], generator)
+        return {name: _decoded(model, name, values, None) for name in model.names}
+
+    items = made(np.arange(count))
+    return read_back(Reader(model, mixture), items, picks, made) if checked else items
 
 
 def belongs(
