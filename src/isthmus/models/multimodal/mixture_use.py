@@ -106,8 +106,8 @@ def translations(
     style
         Items of modality ``to``, one or n, whose private codes are kept.
     checked
-        Whether draws are read back by the model, and drawn again where it takes them for another
-        class than was meant; see :func:`~isthmus.models.multimodal.reading_back.read_back`.
+        Whether draws are read back by the model, and drawn again where it does not clearly find
+        the class that was meant; see :func:`~isthmus.models.multimodal.reading_back.read_back`.
 
     Raises
     ------
@@ -175,8 +175,8 @@ def imagine(
     Parameters
     ----------
     checked
-        Whether rows are read back by the model, and drawn again where it takes an item for
-        another class than was meant.
+        Whether rows are read back by the model, and drawn again where it does not clearly find
+        the class that was meant in every item.
     """
     generator = np.random.default_rng(seed)
     picks = drawn(mixture.weights[None], count, generator)[0]

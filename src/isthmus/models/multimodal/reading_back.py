@@ -1,4 +1,4 @@
-"""Draws that are read back: what the model itself takes for another class is drawn again."""
+"""Draws that are read back: what the model itself does not clearly recognise is drawn again."""
 
 from __future__ import annotations
 
@@ -11,50 +11,69 @@ from torch import Tensor
 from isthmus.models.multimodal.joint_mixture import JointMixture
 from isthmus.models.multimodal.model import MultimodalAutoencoder
 
-__all__ = ["ROUNDS", "Reader", "read_back"]
+__all__ = ["CLEAR", "ROUNDS", "Reader", "read_back"]
 
 ROUNDS = 4
-"""How often what is misread is drawn again; what still is stays as it is."""
+"""How often what is not clear is drawn again; the clearest of its draws stays."""
+CLEAR = 0.95
+"""Certainty of the class that was meant from which a draw stays as it is."""
+_TEMPERATURE = 0.1
 
 Numbers = NDArray[np.int64]
 Rows = NDArray[np.intp]
+Values = NDArray[np.float64]
 
 
 class Reader:
-    """Says which class of a mixture the model itself finds in items.
+    """Says how clearly the model itself recognises a class of the mixture in items.
 
     Parameters
     ----------
     model
         Encodes the items.
     mixture
-        Of its codes.
+        Of its codes; components of no class are never read back.
     """
 
     def __init__(self, model: MultimodalAutoencoder, mixture: JointMixture) -> None:
         self.model, self.mixture = model, mixture
-        labels = mixture.labels
-        self._classes = np.unique(labels[labels >= 0])
-        self._member = labels[:, None] == self._classes[None]
+        self.classes = np.unique(mixture.labels[mixture.labels >= 0])
 
-    def meant(self, picks: Numbers) -> Numbers:
-        """Return the class of each component number, -1: none."""
-        return np.asarray(self.mixture.labels[picks], np.int64)
+    def certainty(self, made: Mapping[str, Tensor], picks: Numbers) -> Values:
+        """Return how clear the least clear item of each row is, (n,), from 0 to 1.
 
-    def found(self, name: str, items: Tensor) -> Numbers:
-        """Return the likeliest class of items by their shared codes, (n,); -1 without classes."""
-        if not len(self._classes):
-            return np.full(len(items), -1, np.int64)
-        shared = self.model.encode({name: items}).shared.cpu().numpy()
-        weights = self.mixture.responsibilities({f"{name}/shared": shared})
-        return np.asarray(self._classes[(weights @ self._member).argmax(1)], np.int64)
+        ``softmax_c(max_k cos(z, mu_k) / 0.1)`` over the classes ``c`` and their components ``k``,
+        at the class that was meant: z is the shared code of the item, mu_k the mean of its
+        modality's shared codes in the component.
 
-    def misread(self, made: Mapping[str, Tensor], meant: Numbers) -> Rows:
-        """Return the rows of which an item is read as another class than was meant."""
-        odd = np.zeros(len(meant), bool)
+        Parameters
+        ----------
+        made
+            By modality, items (n, *shape).
+        picks
+            The component that each row was drawn from, (n,).
+        """
+        meant = self.mixture.labels[picks]
+        found = np.ones(len(meant))
+        if len(self.classes) < 2:
+            return found
+        place = np.searchsorted(self.classes, np.maximum(meant, self.classes[0]))
         for name, items in made.items():
-            odd |= (self.found(name, items) != meant) & (meant >= 0)
-        return np.flatnonzero(odd)
+            shared = self.model.encode({name: items}).shared.double().cpu().numpy()
+            means = self.mixture.means[:, self.mixture.places[f"{name}/shared"]]
+            cosines = _unit(shared) @ _unit(means).T
+            scores = np.stack(
+                [cosines[:, self.mixture.labels == c].max(1) for c in self.classes], axis=1
+            )
+            powers = np.exp((scores - scores.max(1, keepdims=True)) / _TEMPERATURE)
+            share = powers[np.arange(len(meant)), place] / powers.sum(1)
+            found = np.minimum(found, np.where(meant >= 0, share, 1.0))
+        return found
+
+
+def _unit(codes: Values) -> Values:
+    lengths = np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12)
+    return np.asarray(codes / lengths)
 
 
 def read_back(
@@ -63,11 +82,11 @@ def read_back(
     picks: Numbers,
     again: Callable[[Rows], Mapping[str, Tensor]],
 ) -> dict[str, Tensor]:
-    """Return items of which those that are misread were drawn again from their component.
+    """Return items of which those that are not clear were drawn again from their component.
 
     A component is never changed for another, so that how unsure a translation is of its class
-    stays as the mixture has it; within a component, draws far from where the decoder was trained
-    become rarer. No judge and no label of the items takes part.
+    stays as the mixture has it; within a component, draws far from what the decoder was trained
+    on become rarer. No judge and no label of an item takes part.
 
     Parameters
     ----------
@@ -78,13 +97,16 @@ def read_back(
     again
         Draws some of the rows anew.
     """
-    items, meant = {name: part.clone() for name, part in made.items()}, reader.meant(picks)
-    rows = reader.misread(items, meant)
+    items = {name: part.clone() for name, part in made.items()}
+    certain = reader.certainty(items, picks)
     for _ in range(ROUNDS):
+        rows = np.flatnonzero(certain < CLEAR)
         if not len(rows):
             break
         fresh = again(rows)
+        now = reader.certainty(fresh, picks[rows])
+        better = now > certain[rows]
         for name, part in fresh.items():
-            items[name][rows] = part.to(items[name].dtype)
-        rows = rows[reader.misread(fresh, meant[rows])]
+            items[name][rows[better]] = part[np.flatnonzero(better)].to(items[name].dtype)
+        certain[rows] = np.maximum(certain[rows], now)
     return items
