@@ -173,7 +173,7 @@ def compare_multimodal(runs: Sequence[MultimodalRun | str | Path]) -> Multimodal
             raise ConfigError(
                 "this run was not measured",
                 where=run.name,
-                fix="isthmus evaluate measures it; train without --no-evaluation",
+                fix="train it with measure=True, the default",
             )
         found.append(run)
     names = distinct_names(found)
