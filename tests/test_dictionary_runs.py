@@ -134,6 +134,13 @@ def test_an_unknown_preset_comes_with_the_nearest_of_both_families():
         dictionary_preset("dense")
 
 
+def test_a_preset_of_several_modalities_is_told_from_an_unknown_one():
+    from isthmus.runs.training import train
+
+    with pytest.raises(ConfigError, match="'aligned' joins several modalities"):
+        train("aligned", rows(30))
+
+
 # ---------------------------------------------------------------- which family
 
 

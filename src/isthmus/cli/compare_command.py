@@ -74,4 +74,4 @@ def _compared(runs: list[Path], split: str) -> Comparison | MultimodalComparison
             f"--split {split} means nothing for runs of several modalities",
             fix="leave it out: they are measured on test items",
         )
-    return compare_multimodal(several if len(several) == len(opened) else runs)
+    return compare_multimodal(opened)

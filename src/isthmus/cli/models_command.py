@@ -33,10 +33,10 @@ def models(
     debug: Debug = False,
 ) -> None:
     """List or show presets."""
-    from isthmus.cli.presets import unknown_preset
     from isthmus.models import PRESETS
     from isthmus.models.dictionary.presets import DICTIONARY_PRESETS
     from isthmus.models.multimodal.presets import MULTIMODAL_PRESETS
+    from isthmus.models.preset_names import unknown_preset
 
     screen = Screen(as_json=as_json, quiet=quiet)
     unknown = None if name is None else unknown_preset(name)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from isthmus.models import Preset
     from isthmus.models.dictionary.presets import DictionaryPreset
+    from isthmus.models.preset_names import unknown_preset
     from isthmus.runs.sweep import Sweep, SweepProgress
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
@@ -125,7 +126,7 @@ def _meant(
     data: str, model: str, vary: list[str], given: dict[str, Any]
 ) -> tuple[Preset | DictionaryPreset, dict[str, Any], Any]:
     """Return the preset, its fixed settings as values, and how to measure."""
-    from isthmus.cli.presets import is_multimodal, unknown_preset
+    from isthmus.cli.presets import is_multimodal
     from isthmus.cli.values import (
         chosen,
         dictionary_evaluation,

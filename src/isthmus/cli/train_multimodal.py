@@ -55,7 +55,7 @@ def refuse_several(typed: Typed, *, no_measure: bool) -> None:
     """Refuse what only several modalities have, and names that no preset has."""
     from isthmus.cli.multimodal_options import several_data, several_training
     from isthmus.cli.options import dictionary_options, training_options
-    from isthmus.cli.presets import unknown_preset
+    from isthmus.models.preset_names import unknown_preset
 
     unknown = None if typed.resume else unknown_preset(typed.model)
     if unknown is not None:

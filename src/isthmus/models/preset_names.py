@@ -1,4 +1,4 @@
-"""The presets of every family by name, and what is said of a name that none has."""
+"""What is said of a name that no preset of any family has."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from isthmus.models.dictionary.presets import DICTIONARY_PRESETS
 from isthmus.models.multimodal.presets import MULTIMODAL_PRESETS
 from isthmus.models.presets import PRESETS
 
-__all__ = ["preset_names", "unknown_preset"]
+__all__ = ["unknown_preset"]
 
 
-def preset_names() -> list[str]:
-    """Return the names of all presets, a name that two families share once."""
+def unknown_preset(name: str) -> ConfigError | None:
+    """Return the error for a name that no preset of any family has; None where one has it."""
     families = (PRESETS, DICTIONARY_PRESETS, MULTIMODAL_PRESETS)
-    return list(dict.fromkeys(preset.name for family in families for preset in family))
-
-
-def unknown_preset(name: str) -> ConfigError:
-    """Return the error for a name that no preset of any family has."""
-    known = preset_names()
+    known = list(dict.fromkeys(preset.name for family in families for preset in family))
+    if name in known:
+        return None
     near = difflib.get_close_matches(name, known, 1)
     return ConfigError(
         f"no preset {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""),

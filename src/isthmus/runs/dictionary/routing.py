@@ -85,7 +85,10 @@ def dictionary_for(
     hourglass = any(preset.name == model for preset in PRESETS)
     if not is_dictionary_name(model):
         if not hourglass:
-            raise unknown_preset(model)
+            raise unknown_preset(model) or ConfigError(
+                f"the preset {model!r} joins several modalities",
+                fix="give data of several modalities to train_multimodal",
+            )
         return None
     if not hourglass:
         return dictionary_preset(model), _opened(data, load_options)

@@ -21,6 +21,7 @@ from isthmus.runs.run import open_run
 
 if TYPE_CHECKING:
     from isthmus.figures import Picture
+    from isthmus.runs.rows import AnyRun
 
 __all__ = ["MultimodalComparison", "MultimodalGroup", "compare_multimodal"]
 
@@ -143,7 +144,9 @@ def _title(measure: str) -> str:
     return f"{way} {' '.join(rest)}".strip()
 
 
-def compare_multimodal(runs: Sequence[MultimodalRun | str | Path]) -> MultimodalComparison:
+def compare_multimodal(
+    runs: Sequence[MultimodalRun | AnyRun | str | Path],
+) -> MultimodalComparison:
     """Put runs of several modalities side by side, those that differ only in their seed together.
 
     Parameters
