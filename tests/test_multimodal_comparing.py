@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 import isthmus as im
 from cli_tools import refused, succeeded
@@ -75,6 +76,9 @@ def test_the_command_writes_table_figure_and_numbers(tmp_path):
     assert written["groups"][0]["values"]["retrieval a->b, mAP"]["mean"] == pytest.approx(0.91)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"comparison.png", "comparison.csv", "comparison.txt"} <= names
+    assert "seeds 0, 1; toy" in said.out
+    with Image.open(tmp_path / "out" / "comparison.png") as image:
+        assert "a->b mAP, b->a mAP, a->b coherence" in image.info["Description"]
     assert succeeded("compare", *folders, "--json").json["groups"][0]["name"] == "run"
     assert "--split" in refused(2, "compare", *folders, "--split", "validation")
 

@@ -97,7 +97,8 @@ def comparison(
     handles = {h.get_label(): h for axes in grid for h in axes.collections + axes.lines}
     if "PCA of the same size" in handles:
         figure.legend(handles=[handles["PCA of the same size"]], loc="outside lower right")
-    alt = f"{len(filled)} runs compared by {', '.join(m.title or m.name for m in shown)}."
+    names = ", ".join((m.title or m.name).replace("\n", " ") for m in shown)
+    alt = f"{len(filled)} runs compared by {names}."
     return Picture(figure, Table(table), alt)
 
 

@@ -91,7 +91,11 @@ class MultimodalComparison:
                     half = "" if found.half is None else f" \N{PLUS-MINUS SIGN} {found.half:.2g}"
                     row[group.name] = f"{found.mean:.4f}{half}"
             rows.append(row)
-        head = [f"{g.name}: {len(g.seeds)} seeds, {g.data}" for g in self.groups]
+        head = [
+            f"{g.name}: seed{'s' if len(g.seeds) > 1 else ''} "
+            f"{', '.join(map(str, g.seeds))}; {g.data}"
+            for g in self.groups
+        ]
         lines = [*head, "", *aligned(rows, ("measure", *(g.name for g in self.groups)))]
         for sentences in (self.statements, self.notes):
             lines += ["", *sentences] if sentences else []
@@ -139,9 +143,9 @@ class MultimodalComparison:
 
 
 def _title(measure: str) -> str:
-    """Return a short title: the direction, and what is measured."""
+    """Return a title of two lines, as panels are narrow: the direction, and what is measured."""
     _, way, *rest = measure.replace(",", "").split(" ")
-    return f"{way} {' '.join(rest)}".strip()
+    return f"{way}\n{' '.join(rest)}".strip()
 
 
 def compare_multimodal(
