@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from isthmus.models import Preset
     from isthmus.models.dictionary.presets import DictionaryPreset
-    from isthmus.models.preset_names import unknown_preset
     from isthmus.runs.sweep import Sweep, SweepProgress
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
@@ -135,6 +134,7 @@ def _meant(
         split_settings,
     )
     from isthmus.models.dictionary.presets import DictionaryPreset
+    from isthmus.models.preset_names import unknown_preset
     from isthmus.runs.dictionary.routing import dictionary_for
 
     unknown = unknown_preset(model)
