@@ -415,7 +415,8 @@ def test_the_page_holds_its_sounds_and_loads_nothing(place):
     assert page.count("<audio") == 30
     assert page.count("data:audio/wav;base64,UklGR") == 30  # RIFF
     assert page.count("<img") == 7
-    assert "seven, from text" in page
+    assert 'aria-label="seven, from text"' in page
+    assert page.count('<th scope="row">seven</th><td><audio') == 1  # its sounds stand in a row
 
 
 def test_a_page_without_data_says_so(place, tmp_path):
@@ -428,13 +429,28 @@ def test_a_page_without_data_says_so(place, tmp_path):
 
 
 def test_sounds_of_a_report_are_wav_files_and_their_words_are_escaped():
-    sound = ReportSound(b"RIFF\0\0\0\0WAVEfmt ", '<b>"seven"</b>')
+    sound = ReportSound(b"RIFF\0\0\0\0WAVEfmt ", '<b>"seven"</b>', "real")
     html = html_report("x", [Section("s", sounds=[sound])])
     assert "&lt;b&gt;" in html
     assert "<b>" not in html
     assert "media-src" not in html_report("x", [Section("s")])
     with pytest.raises(DataError, match="isn't a WAV"):
-        html_report("x", [Section("s", sounds=[ReportSound(b"OggS", "x")])])
+        html_report("x", [Section("s", sounds=[ReportSound(b"OggS", "x", "y")])])
+
+
+def test_sounds_stand_in_a_table():
+    """A sound that is missing leaves its cell empty."""
+    wav = b"RIFF\0\0\0\0WAVEfmt "
+    places = (("one", "real"), ("two", "real"), ("two", "from text"))
+    html = html_report("x", [Section("s", sounds=[ReportSound(wav, *p) for p in places])])
+    heads = re.findall(r'<th scope="col">(.*?)</th>', html)
+    rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', html)
+    assert heads == ["real", "from text"]
+    assert [what for what, _ in rows] == ["one", "two"]
+    assert [re.findall(r"<td>(<audio)?", cells) for _, cells in rows] == [
+        ["<audio", ""],
+        ["<audio", "<audio"],
+    ]
 
 
 def test_files_stand_for_what_they_hold(run, tmp_path):
@@ -450,3 +466,11 @@ def test_files_stand_for_what_they_hold(run, tmp_path):
     assert len(run.retrieve("audio", str(tmp_path / "said.wav"), to="image", top=2)) == 2
     with pytest.raises((DataError, MissingDataError), match=r"none\.png"):
         run.encode({"image": str(tmp_path / "none.png")})
+
+
+def test_who_contributes_where_modalities_count_alike(run):
+    """Of a mean each has a third: the figure leaves them out in turn instead."""
+    picture = run.figures.contributions()
+    last = np.array(picture.table.columns["share"], dtype=float)[-3:]
+    assert last.sum() == pytest.approx(1)
+    assert np.ptp(last) > 1e-3  # thirds would say nothing

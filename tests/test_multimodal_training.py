@@ -393,6 +393,31 @@ def test_r2_by_hand():
     assert explained(model, data)["a"] == pytest.approx(0, abs=1e-6)
 
 
+def test_r2_of_texts_ends_with_the_text():
+    """What a decoder says after the end is padding: neither error nor variance."""
+    data = toy(text=True)
+    model = small("aligned", described(data))
+    channel, word = model.channel("word"), data["word"]
+    truth = word.items[torch.from_numpy(word.rows("validation"))]
+    after = (truth == 0).cumsum(1) > 1
+    assert after.any()
+
+    class Says(torch.nn.Module):
+        """Writes what it is told, whatever the code."""
+
+        def forward(self, code):
+            wanted = torch.nn.functional.one_hot(self.symbols, channel.readout.config.symbols)
+            return (wanted.float() * 60).transpose(1, 2).flatten(1)[: len(code)]
+
+    channel.decoder = says = Says()
+    says.symbols = truth
+    assert explained(model, data)["word"] == pytest.approx(1, abs=1e-9)
+    says.symbols = torch.where(after, torch.full_like(truth, 5), truth)
+    assert explained(model, data)["word"] == pytest.approx(1, abs=1e-9)
+    says.symbols = torch.where(truth == truth[:, :1], torch.full_like(truth, 5), truth)
+    assert explained(model, data)["word"] < 0.9
+
+
 def test_the_alarm_names_what_collapsed():
     assert alarms({"image": 0.9, "audio": 0.5}, None, 5) == []
     (said,) = alarms({"image": 0.01, "audio": 0.5}, None, 5)

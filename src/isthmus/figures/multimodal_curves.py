@@ -177,7 +177,9 @@ def modality_losses(history: Mapping[str, Sequence[Any]]) -> Picture:
 
 
 @draws
-def contribution_bars(shares: Mapping[str, Mapping[str, float]]) -> Picture:
+def contribution_bars(
+    shares: Mapping[str, Mapping[str, float]], across: str = "share of the joint code's precision"
+) -> Picture:
     """Draw who contributes to the joint code: each modality's share of its precision.
 
     Parameters
@@ -185,6 +187,8 @@ def contribution_bars(shares: Mapping[str, Mapping[str, float]]) -> Picture:
     shares
         By row (a class, or what was given), by modality, a share from 0 to 1; what is left to 1
         is the prior's.
+    across
+        What the shares are of.
 
     Returns
     -------
@@ -220,7 +224,7 @@ def contribution_bars(shares: Mapping[str, Mapping[str, float]]) -> Picture:
     axes.set_yticks(np.arange(len(rows)), [short(row, 24) for row in rows])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
-    axes.set_xlabel("share of the joint code's precision")
+    axes.set_xlabel(across)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     figure.legend(loc="outside upper left", ncols=min(5, len(parts)))

@@ -58,8 +58,10 @@ class ReportSound:
 
     wav: bytes
     """A whole WAV file."""
-    caption: str
-    """What is heard."""
+    what: str
+    """What is heard; sounds of the same stand in one row."""
+    where: str
+    """Where it comes from; sounds of the same stand in one column."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +163,7 @@ def _section(index: int, section: Section) -> list[str]:
         shown = ReportPicture.of(picture) if isinstance(picture, Picture) else picture
         lines += _picture(shown)
     if section.sounds:
-        sounds = [line for sound in section.sounds for line in _sound(sound)]
-        lines += ['<ul class="sounds">', *sounds, "</ul>"]
+        lines += _sounds(section.sounds)
     return [*lines, "</section>"]
 
 
@@ -171,15 +172,31 @@ def _heard(sections: Sequence[Section]) -> str:
     return "media-src data:; " if any(section.sounds for section in sections) else ""
 
 
-def _sound(sound: ReportSound) -> list[str]:
+def _sounds(sounds: Sequence[ReportSound]) -> list[str]:
+    """Write players as a table: a row for what is heard, a column for where it comes from."""
+    columns = list(dict.fromkeys(sound.where for sound in sounds))
+    rows: dict[str, dict[str, ReportSound]] = {}
+    for sound in sounds:
+        rows.setdefault(sound.what, {})[sound.where] = sound
+    head = "".join(f'<th scope="col">{_text(name)}</th>' for name in columns)
+    lines = ['<div class="wide" tabindex="0">', "<table>"]
+    lines += [f"<thead><tr><td></td>{head}</tr></thead>", "<tbody>"]
+    for what, found in rows.items():
+        cells = "".join(
+            f"<td>{_player(found[name]) if name in found else ''}</td>" for name in columns
+        )
+        lines.append(f'<tr><th scope="row">{_text(what)}</th>{cells}</tr>')
+    return [*lines, "</tbody>", "</table>", "</div>"]
+
+
+def _player(sound: ReportSound) -> str:
     if sound.wav[:4] != b"RIFF" or sound.wav[8:12] != b"WAVE":
         raise DataError("a sound of the report isn't a WAV file", why=f"{len(sound.wav)} bytes")
     data = base64.b64encode(sound.wav).decode()
-    said = _text(sound.caption)
-    return [
-        f'<li><audio controls preload="metadata" aria-label="{said}" '
-        f'src="data:audio/wav;base64,{data}"></audio> {said}</li>'
-    ]
+    return (
+        f'<audio controls preload="metadata" aria-label="{_text(f"{sound.what}, {sound.where}")}" '
+        f'src="data:audio/wav;base64,{data}"></audio>'
+    )
 
 
 def _table(table: Table, caption: str) -> list[str]:
@@ -284,8 +301,6 @@ figure { margin: 1.5rem 0; }
 img { max-width: 100%; height: auto; background: #ffffff; border-radius: 4px; padding: 6px; }
 figcaption { color: var(--quiet); max-width: 46rem; }
 summary { cursor: pointer; color: var(--link); padding: .4rem 0; }
-.sounds { list-style: none; padding: 0; display: grid; gap: .5rem;
-  grid-template-columns: repeat(auto-fill, minmax(19rem, 1fr)); }
-audio { vertical-align: middle; height: 2.2rem; width: 12rem; }
+audio { vertical-align: middle; height: 2.2rem; width: 13rem; }
 @media print { nav, details { display: none; } }
 """

@@ -68,6 +68,10 @@ class SymbolsReadout(Readout):
         """Return symbols (..., T) as probabilities (..., T, S)."""
         return F.one_hot(x, self.config.symbols).float()
 
+    def counted(self, x: Tensor) -> Tensor:
+        """Return 1 for all symbols of the positions up to the text's end, else 0, (..., T, S)."""
+        return counted(x).unsqueeze(-1).expand(*x.shape, self.config.symbols)
+
     def describe(self) -> str:
         """Say what the distortion measures."""
         return (

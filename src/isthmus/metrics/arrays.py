@@ -18,7 +18,8 @@ else:
 
 Floats: TypeAlias = NDArray[np.float64]
 
-__all__ = ["Array", "Floats", "as_float64", "as_labels", "as_matrix", "check_finite", "same_shape"]
+__all__ = ["Array", "Floats", "as_float64", "as_labels", "as_matrix", "check_finite", "same_shape",
+           "unit_rows"]  # fmt: skip
 
 
 def as_float64(values: Array | float) -> Floats:
@@ -102,3 +103,9 @@ def same_shape(a: Array, b: Array, names: str) -> None:
         raise DataError(
             f"{names} must have the same shape", why=f"{tuple(a.shape)} and {tuple(b.shape)}"
         )
+
+
+def unit_rows(rows: Floats) -> Floats:
+    """Return rows (n, d) of length 1; a row of zeros stays as it is."""
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(length > 0, length, 1))

@@ -17,6 +17,7 @@ from isthmus.metrics.multimodal.diversity import (
 )
 from isthmus.metrics.multimodal.expected_ranks import chance_map, chance_rank
 from isthmus.metrics.multimodal.geometry import Geometry, geometry, uniformity
+from isthmus.metrics.multimodal.leaving_out import leave_one_out
 from isthmus.metrics.multimodal.linear import Canonical, Principal, canonical, principal, ridge
 from isthmus.metrics.multimodal.probes import (
     Clusters,
@@ -62,6 +63,7 @@ __all__ = [
     "geometry",
     "joint_coherence",
     "leak",
+    "leave_one_out",
     "over_seeds",
     "principal",
     "probe",

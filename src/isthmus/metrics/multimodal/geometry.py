@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from isthmus.errors import DataError
-from isthmus.metrics.arrays import Array, Floats, as_matrix, same_shape
+from isthmus.metrics.arrays import Array, Floats, as_matrix, same_shape, unit_rows
 
 __all__ = ["Geometry", "geometry", "uniformity"]
 
@@ -66,9 +66,7 @@ def uniformity(codes: Array, *, limit: int = 1000) -> float:
 
 
 def _units(codes: Array) -> Floats:
-    rows = as_matrix(codes, "the codes")
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(length > 0, length, 1))
+    return unit_rows(as_matrix(codes, "the codes"))
 
 
 def _distances(rows: Floats) -> Floats:

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError
-from isthmus.metrics.arrays import Array, Floats, as_float64, as_labels, as_matrix, check_finite
+from isthmus.metrics.arrays import (
+    Array,
+    Floats,
+    as_float64,
+    as_labels,
+    as_matrix,
+    check_finite,
+    unit_rows,
+)
 from isthmus.metrics.bootstrap import BootstrapInterval, bootstrap_ratio
 from isthmus.metrics.multimodal.expected_ranks import (
     RankedRows,
@@ -80,12 +88,7 @@ def cosines(left: Array, right: Array) -> Floats:
         raise DataError(
             "codes of the two modalities differ in width", why=f"{a.shape[1]} and {b.shape[1]}"
         )
-    return np.round(_unit(a) @ _unit(b).T, _DIGITS)
-
-
-def _unit(rows: Floats) -> Floats:
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(length > 0, length, 1))
+    return np.round(unit_rows(a) @ unit_rows(b).T, _DIGITS)
 
 
 def cross_retrieval(

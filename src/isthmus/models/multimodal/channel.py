@@ -109,6 +109,15 @@ class Channel(nn.Module):
             x = self.readout.one_hot(x)
         return x.flatten(1).float()
 
+    def counted(self, x: Tensor) -> Tensor:
+        """Return 1 where an element of :meth:`comparable` has a likelihood, (B, K); else 0.
+
+        What follows a text's end is padding: no loss is paid there, so nothing is learned.
+        """
+        if isinstance(self.readout, SymbolsReadout):
+            return self.readout.counted(x).flatten(1)
+        return torch.ones_like(self.comparable(x))
+
     def _check(self) -> None:
         """Run the user's own halves once, and say which shape is off and how to mend it."""
         sizes, name = self.sizes, self.modality.name

@@ -21,11 +21,12 @@ from isthmus.figures.multimodal_curves import (
     robustness_curves,
 )
 from isthmus.figures.multimodal_map import joint_map
-from isthmus.metrics.multimodal import cosines
+from isthmus.metrics.multimodal import cosines, leave_one_out
 from isthmus.models.multimodal.mixture_use import translations
 from isthmus.runs.multimodal.subject import spread
 
 if TYPE_CHECKING:
+    from isthmus.data.multimodal.dataset import Batch
     from isthmus.runs.multimodal.run import MultimodalRun
 
 __all__ = ["MultimodalFigures", "examples_of", "strip_of"]
@@ -153,23 +154,46 @@ class MultimodalFigures:
         return robustness_curves(part["rates"], curves, references={"chance": chance})
 
     def contributions(self) -> Picture:
-        """Draw each modality's share of the joint code, by class."""
+        """Draw who contributes to the joint code, by class.
+
+        Each modality's share of the joint posterior's precision; where modalities count alike,
+        as in a mean, how far the joint code moves when one is left out.
+
+        Raises
+        ------
+        DataError
+            If they count alike and there are only two: then there is nothing to see.
+        """
         run = self.run
         table = run.data.table("test")
         table = spread(table[(table >= 0).all(axis=1)], 2000)
         labels = run.data.row_labels(table)
         batch = run.data.batch(table)
-        weight = run.model.encode(batch.items, batch.mask).weight
-        values = {name: share.double().cpu().numpy() for name, share in weight.items()}
+        codes = run.model.encode(batch.items, batch.mask)
+        shares = {name: share.double().cpu().numpy() for name, share in codes.weight.items()}
+        across = "share of the joint code's precision"
+        if all(np.allclose(share, 1 / len(shares)) for share in shares.values()):
+            shares = leave_one_out(codes.shared, self._without(batch))
+            across = "share of the joint code's movement when one is left out"
         groups = {run.class_name(int(c)) or "unknown": labels == c for c in np.unique(labels)}
         groups = groups | {"all": np.ones(len(labels), bool)} if len(groups) < 21 else {}
         groups = groups or {"all": np.ones(len(labels), bool)}
         return contribution_bars(
             {
-                row: {name: float(share[where].mean()) for name, share in values.items()}
+                row: {name: float(share[where].mean()) for name, share in shares.items()}
                 for row, where in groups.items()
-            }
+            },
+            across,
         )
+
+    def _without(self, batch: Batch) -> dict[str, Tensor]:
+        """Return by modality the joint codes of rows without it."""
+        found = {}
+        for name in batch.items:
+            rest = {other: x for other, x in batch.items.items() if other != name}
+            mask = {other: batch.mask[other] for other in rest}
+            found[name] = self.run.model.encode(rest, mask).shared
+        return found
 
     def _part(self, name: str) -> Any:
         found = None if self.run.report is None else getattr(self.run.report, name)

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from isthmus.errors import DataError
+from isthmus.metrics.arrays import unit_rows
 from isthmus.metrics.multimodal import clusters, detection, geometry, leak, probe, subsets
 from isthmus.models.multimodal import MultimodalAutoencoder
 from isthmus.models.multimodal.mixture_use import belongs
@@ -131,7 +132,7 @@ def mismatches(subject: Subject) -> dict[str, Any]:
         i, j = subject.data.names.index(one), subject.data.names.index(other)
         left, right, wrong = table[:, i], table[:, j], whole[partner, j]
         a, b, c = (
-            _unit(subject.shared(name, rows))
+            unit_rows(subject.shared(name, rows))
             for name, rows in ((one, left), (other, right), (other, wrong))
         )
         scores = {"cosine": ((a * b).sum(1), (a * c).sum(1))}
@@ -150,10 +151,6 @@ def mismatches(subject: Subject) -> dict[str, Any]:
             for name, found in ((n, detection(*pair)) for n, pair in scores.items())
         }
     return report
-
-
-def _unit(codes: Floats) -> Floats:
-    return np.asarray(codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12))
 
 
 def _others(classes: Labels, seed: int) -> Labels:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isthmus.data.modalities.audio import AudioAdapter
+from isthmus.metrics.arrays import unit_rows
 from isthmus.metrics.multimodal import cross_coherence, diversity
 from isthmus.metrics.neighbours import nearest
 from isthmus.runs.multimodal.baselines import features_of
@@ -195,15 +196,11 @@ def _queries(subject: Subject, given: tuple[str, ...]) -> tuple[dict[str, Tensor
 def _retrieved(subject: Subject, items: dict[str, Tensor], to: str, real: _Real) -> Tensor:
     """Return the reconstruction of the training item whose shared code is nearest."""
     codes = subject.model.encode(items).shared.double().cpu().numpy()
-    close = nearest(_unit(real.codes), _unit(codes), 1).index[:, 0]
+    close = nearest(unit_rows(real.codes), unit_rows(codes), 1).index[:, 0]
     own = subject.encoded(to, real.train)
     chosen = torch.from_numpy(close)
     private = {to: own.private[to][chosen]} if to in own.private else None
     return subject.model.decode(own.shared[chosen], private, [to])[to]
-
-
-def _unit(codes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12))
 
 
 def _scored(judge: Any, made: Tensor, wanted: Labels, real: _Real) -> dict[str, Any]:

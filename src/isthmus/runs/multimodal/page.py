@@ -32,8 +32,8 @@ _CAPTIONS = {
     "joint_map": "Where modalities share a space, the left panel is mixed and the right one is "
     "in patches.",
     "robustness": "Test items are taken away at random; every row keeps one.",
-    "contributions": "Each modality's share of the joint code's precision; of models without a "
-    "posterior, modalities count alike.",
+    "contributions": "Who the joint code depends on: each modality's share of its precision, or, "
+    "where modalities count alike, of how far it moves when one is left out.",
     "modality_losses": "A modality that collapses stays near zero below.",
     "losses": "The loss and its terms over the epochs.",
 }
@@ -162,7 +162,7 @@ def _numbers(run: MultimodalRun) -> list[Section]:
 def _table(part: Mapping[str, Any], first: str, keys: Sequence[str]) -> Table:
     shown = [key for key in keys if any(row.get(key) is not None for row in part.values())]
     columns: dict[str, Column] = {first: list(part)}
-    columns |= {key: [row.get(key) for row in part.values()] for key in shown}
+    columns |= {_said(key): [row.get(key) for row in part.values()] for key in shown}
     return Table(columns)
 
 
@@ -172,8 +172,14 @@ def _flat(part: Mapping[str, Any], *keys: str) -> Table | None:
     if not rows:
         return None
     columns: dict[str, Column] = {"": [f"{one}, {two}" for one, two, _ in rows]}
-    columns |= {key: [found.get(key) for _, _, found in rows] for key in keys}
+    columns |= {_said(key): [found.get(key) for _, _, found in rows] for key in keys}
     return Table(columns)
+
+
+def _said(key: str) -> str:
+    """Write a measure's key as the field writes it."""
+    known = {"map": "mAP", "p@1": "P@1", "p@10": "P@10", "cca": "CCA", "auc": "ROC-AUC"}
+    return known.get(key, key.replace("_", " ").replace("*", " × "))
 
 
 def _heard(run: MultimodalRun) -> list[Section]:
@@ -205,7 +211,7 @@ def _sounds(
     run: MultimodalRun, to: str, items: torch.Tensor, rows: Any, said: str
 ) -> list[ReportSound]:
     found = []
-    for clip, row in zip(run.adapter(to).inverse(items), rows, strict=True):
+    for i, (clip, row) in enumerate(zip(run.adapter(to).inverse(items), rows, strict=True)):
         label = run.class_name(int(run.data[to].labels[row]))
-        found.append(ReportSound(wav_bytes(clip), f"{label or row}, {said}"))
+        found.append(ReportSound(wav_bytes(clip), label or f"row {i + 1}", said))
     return found

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from isthmus.data.multimodal import MultimodalData
 from isthmus.models.autoencoder import evaluating
+from isthmus.models.multimodal.channel import Channel
 from isthmus.models.multimodal.model import MultimodalAutoencoder
 
 __all__ = ["LEAST", "WORSE", "alarms", "explained"]
@@ -26,7 +28,7 @@ def explained(
     """Return R^2 of each modality's own reconstruction, pooled over a split's items.
 
     One minus the squared error over the squares about the *training* mean, in float64; for texts
-    of probabilities against symbols. Codes come from the modality alone.
+    of probabilities against symbols, up to each text's end. Codes come from the modality alone.
 
     Parameters
     ----------
@@ -43,15 +45,22 @@ def explained(
                 continue
             x = modality.items[torch.from_numpy(rows)].to(model.device)
             known = _spread(modality.rows("train"), most)
-            mean = channel.comparable(modality.items[torch.from_numpy(known)]).double().mean(0)
+            mean = _mean(channel, modality.items[torch.from_numpy(known)])
             codes = model.encode({name: x})
             own = codes.private.get(name)
             code = model.decoder_input(name, codes.shared, own)
-            truth = channel.comparable(x).double()
-            error = (channel.expected(code).double() - truth).square().sum()
-            about = (truth - mean.to(truth.device)).square().sum()
+            truth, counts = channel.comparable(x).double(), channel.counted(x)
+            error = (channel.expected(code).double() - truth).square().mul(counts).sum()
+            about = (truth - mean.to(truth.device)).square().mul(counts).sum()
             found[name] = 1 - float(error) / max(float(about), 1e-12)
     return found
+
+
+def _mean(channel: Channel, x: Tensor) -> Tensor:
+    """Return the mean (K,) of what counts; 0 where nothing does."""
+    counts = channel.counted(x).double()
+    total = channel.comparable(x).double().mul(counts).sum(0)
+    return total / counts.sum(0).clamp_min(1)
 
 
 def _spread(rows: np.ndarray, most: int) -> np.ndarray:
