@@ -474,9 +474,6 @@ def test_commands_for_one_modality_refuse_several_in_a_sentence(run, tmp_path):
         err = refused(2, *words)
         assert "this is a run of several modalities" in err
         assert "evaluate, retrieve, translate" in err
-    vary = ("--vary", "shared=8,16", "--out", out)
-    err = refused(2, "sweep", "digits-words", "--model", "aligned", *vary)
-    assert "a sweep trains models of one modality" in err
     assert "no sparse dictionary" in refused(1, "concepts", "list", run)
     assert not out.exists()
 

@@ -211,8 +211,9 @@ def test_sweep_trains_a_grid_and_goes_on_where_it_was(tmp_path):
     words = ("sweep", "digits", *quick, "--vary", "latent=2,4", "--seeds", "0,1", "--out", out)
     first = succeeded(*words, "--json")
     assert first.json
-    text = json.dumps(first.json)
-    assert "latent" in text
+    assert [row["latent"] for row in first.json["rows"]] == [2, 2, 4, 4]  # numbers, not words
+    with (out / "figures" / "tradeoff.csv").open(newline="") as file:
+        assert [float(row["latent"]) for row in csv.DictReader(file)] == [2, 4]
     weights = {path: path.stat().st_mtime_ns for path in out.rglob("model.safetensors")}
     assert len(weights) == 4
     assert "4/4 runs" in first.err

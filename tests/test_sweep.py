@@ -21,9 +21,9 @@ from isthmus.data import Dataset
 from isthmus.errors import ConfigError, DataError, RunError
 from isthmus.models import preset
 from isthmus.runs.sweep import SweepStopped, sweep
+from isthmus.runs.sweep_axes import axes_for
+from isthmus.runs.sweep_hourglass import HourglassSweep, Stored
 from isthmus.runs.sweep_plan import column, shown, trials_of
-from isthmus.runs.sweep_result import axes_for
-from isthmus.runs.sweep_work import Stored
 from toys import vectors
 
 CLOCK = {"seconds", "samples_per_second"}
@@ -441,7 +441,7 @@ def test_what_holds_can_not_be_varied(tmp_path):
 
 
 def plan(vary, seeds=(0,), **settings):
-    return trials_of(preset("dense"), vary, seeds, settings, None, (6,))
+    return trials_of(HourglassSweep(preset("dense")), data(), vary, seeds, settings, None)
 
 
 def test_no_two_runs_share_a_folder_even_where_case_is_ignored():

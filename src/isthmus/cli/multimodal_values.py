@@ -17,7 +17,7 @@ from isthmus.models.multimodal.objective import Objective
 from isthmus.runs.multimodal import JudgeSettings, MultimodalEvaluation
 from isthmus.training.multimodal import MultimodalTraining
 
-__all__ = ["measuring", "mixture_settings", "settings_of"]
+__all__ = ["kinds_of", "measuring", "mixture_settings", "settings_of"]
 
 _CHANGERS: Mapping[str, type[Any]] = {"sound": SoundAugment, "image": ImageAugment}
 _NUMBERS: Mapping[str, type[int] | type[float]] = {"private": int, "weight": float}
@@ -38,8 +38,7 @@ def settings_of(
     before
         The training that is gone on with: its changes of sounds and pictures are the base.
     """
-    owners: tuple[Any, ...] = (Modality, MultimodalTraining, objective)
-    kinds = {f.name: str(f.type) for owner in owners for f in dataclasses.fields(owner)}
+    kinds = kinds_of(objective)
     found = {name: read_as(kinds.get(name, ""), value) for name, value in given.items()}
     for name, number in _NUMBERS.items():
         if name in found:
@@ -49,6 +48,12 @@ def settings_of(
             base = getattr(before, name) if before is not None else kind()
             found[name] = _changed(name, base, str(found[name]))
     return found
+
+
+def kinds_of(objective: Objective) -> dict[str, str]:
+    """Return the types, as written, of all settings of a model, its training and its mixture."""
+    owners: tuple[Any, ...] = (MixtureFit, Modality, MultimodalTraining, objective)
+    return {f.name: str(f.type) for owner in owners for f in dataclasses.fields(owner)}
 
 
 def _number(name: str, value: Any, kind: type[int] | type[float]) -> int | float:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isthmus.cli.failures import Interrupted
+from isthmus.cli.multimodal_options import (
+    helped,
+    measuring_options,
+    several_data,
+    several_training,
+)
 from isthmus.cli.options import (
     Debug,
     Json,
@@ -30,7 +37,10 @@ if TYPE_CHECKING:
 
     from isthmus.models import Preset
     from isthmus.models.dictionary.presets import DictionaryPreset
+    from isthmus.models.multimodal.presets import MultimodalPreset
     from isthmus.runs.sweep import Sweep, SweepProgress
+
+    AnyPreset = Preset | DictionaryPreset | MultimodalPreset
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 
@@ -43,14 +53,23 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
         "there already are not trained again, so an interrupted sweep goes on when the same "
         "command is typed. A run that fails is a row with its error, and the exit code is then 1. "
         "A value that is a list itself is joined by dashes: "
-        "--vary hidden=512-256,256.",
+        "--vary hidden=512-256,256. Presets of several modalities are swept too: "
+        "DATA is digit-trio, digits-words, or a CSV file of pairs, and the judges that measure "
+        "the runs are trained once.",
     )
 )
 @taking(
-    *(option for option in training_options() if option.name != "seed"),
-    *dictionary_options(),
-    *data_options(),
-    *evaluation_options("nll_samples", "nll_rows", "refined_rows"),
+    *helped(
+        (
+            *(option for option in training_options() if option.name != "seed"),
+            *dictionary_options(),
+            *data_options(),
+            *evaluation_options("nll_samples", "nll_rows", "refined_rows"),
+        ),
+        *several_training(),
+        *several_data(),
+        *(option for option in measuring_options() if option.name != "judge_steps"),
+    )
 )
 def sweep(
     data: Annotated[str, typer.Argument(metavar="DATA", help="A named set, a file or a folder.")],
@@ -92,20 +111,20 @@ def sweep(
     from isthmus.runs.sweep import sweep as swept
 
     screen = Screen(as_json=as_json, quiet=quiet)
-    base, settings, options = _meant(data, model, vary, given)
+    meant = _meant(data, model, vary, given)
     try:
         found = swept(
             data,
-            base,
-            _grid(base, vary),
+            meant.preset,
+            _grid(meant.preset, vary),
             seeds=_seeds(seeds),
-            settings=settings,
-            load_options=load_options(given),
+            settings=meant.settings,
+            load_options=meant.load_options,
             out=out,
             jobs=jobs,
             hold=hold,
             progress=_tell(screen),
-            evaluation=options,
+            evaluation=meant.evaluation,
             figures=figures,
         )
     except KeyboardInterrupt as stop:
@@ -121,11 +140,20 @@ def sweep(
         raise typer.Exit(1)
 
 
-def _meant(
-    data: str, model: str, vary: list[str], given: dict[str, Any]
-) -> tuple[Preset | DictionaryPreset, dict[str, Any], Any]:
-    """Return the preset, its fixed settings as values, and how to measure."""
+@dataclass(frozen=True)
+class _Meant:
+    """What was typed, but for what is varied."""
+
+    preset: AnyPreset
+    settings: dict[str, Any]
+    load_options: dict[str, Any]
+    evaluation: Any
+
+
+def _meant(data: str, model: str, vary: list[str], given: dict[str, Any]) -> _Meant:
+    """Return the preset, its fixed settings as values, and how to load and measure."""
     from isthmus.cli.presets import is_multimodal
+    from isthmus.cli.train_multimodal import refuse_own
     from isthmus.cli.values import (
         chosen,
         dictionary_evaluation,
@@ -141,22 +169,34 @@ def _meant(
     if unknown is not None:
         raise unknown
     if is_multimodal(model):
-        raise ConfigError(
-            "a sweep trains models of one modality",
-            where=f"--model {model}",
-            fix=f"train each setting by itself: isthmus train DATA --model {model}",
-        )
+        return _meant_several(model, given)
+    refuse_own(given)
     names = {option.name for option in (*model_options(), *dictionary_options())}
     typed = {k: v for k, v in given.items() if k in names}
     varied = {split_settings(text)[0] for text in vary}
-    found = dictionary_for(model, data, load_options(given), varied | set(typed))
+    loading = load_options(given)
+    found = dictionary_for(model, data, loading, varied | set(typed))
     if found is not None and isinstance(found[0], DictionaryPreset):
         base = found[0]
         measured = dictionary_evaluation(given) if "refined_rows" in given else None
-        return base, dictionary_settings(base, typed), measured
+        return _Meant(base, dictionary_settings(base, typed), loading, measured)
     preset, settings = chosen(model, typed)
     asked = {"nll_samples", "nll_rows"} & set(given)
-    return preset, settings, evaluation(given, "no") if asked else None
+    return _Meant(preset, settings, loading, evaluation(given, "no") if asked else None)
+
+
+def _meant_several(model: str, given: dict[str, Any]) -> _Meant:
+    """Return the same for several modalities."""
+    from isthmus.cli.multimodal_data import several_options
+    from isthmus.cli.multimodal_values import measuring, settings_of
+    from isthmus.cli.train_multimodal import model_and_training, refuse_others
+    from isthmus.models.multimodal import multimodal_preset
+
+    refuse_others(given)
+    preset = multimodal_preset(model)
+    settings = settings_of(preset.objective, model_and_training(given))
+    loading = load_options(given) | several_options(given)
+    return _Meant(preset, settings, loading, measuring(given)[0])
 
 
 def _show(found: Sweep, out: Path, screen: Screen) -> None:
@@ -171,15 +211,14 @@ def _show(found: Sweep, out: Path, screen: Screen) -> None:
     )
 
 
-def _grid(base: Preset | DictionaryPreset, vary: list[str]) -> dict[str, list[Any]]:
+def _grid(base: AnyPreset, vary: list[str]) -> dict[str, list[Any]]:
     """Read what was given with --vary."""
-    from isthmus.cli.values import kind_of, split_settings, split_values
+    from isthmus.cli.values import split_settings
 
     grid: dict[str, list[Any]] = {}
     for text in vary:
         name, values = split_settings(text)
-        kind = kind_of(base, "latent" if name == "latents" else name)
-        found = list(split_values(kind, values))
+        found = _values(base, name, values)
         if not name or not found or name in grid:
             raise ConfigError(
                 f"--vary can't be {text!r}",
@@ -188,6 +227,19 @@ def _grid(base: Preset | DictionaryPreset, vary: list[str]) -> dict[str, list[An
             )
         grid[name] = found
     return grid
+
+
+def _values(base: AnyPreset, name: str, text: str) -> list[Any]:
+    """Read the values of one setting as its type says."""
+    from isthmus.cli.values import kind_of, split_values
+    from isthmus.models.multimodal.presets import MultimodalPreset
+
+    if not isinstance(base, MultimodalPreset):
+        return [*split_values(kind_of(base, "latent" if name == "latents" else name), text)]
+    from isthmus.cli.multimodal_values import kinds_of, settings_of
+
+    found = split_values(kinds_of(base.objective).get(name, ""), text)
+    return [settings_of(base.objective, {name: value})[name] for value in found]
 
 
 def _seeds(text: str) -> list[int]:
@@ -209,8 +261,8 @@ def _tell(screen: Screen) -> Callable[[SweepProgress], None] | None:
         if progress.name:
             words.append(progress.name)
         row = progress.row or {}
-        if row.get("mse") is not None:
-            words.append(f"test mse {number(row['mse'])}")
+        if row.get(progress.measure) is not None:
+            words.append(f"test {progress.measure} {number(row[progress.measure])}")
         if row.get("error"):
             words.append(f"failed: {row['error']}")
         if progress.seconds_left is not None and progress.done < progress.total:

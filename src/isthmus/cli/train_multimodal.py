@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import math
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from isthmus.runs.multimodal import MultimodalRun
     from isthmus.runs.multimodal.jobs import MultimodalJob
 
-__all__ = ["answer_of", "close", "multimodal_job", "refuse_several", "train_multimodal"]
+__all__ = [
+    "answer_of",
+    "close",
+    "model_and_training",
+    "multimodal_job",
+    "refuse_others",
+    "refuse_own",
+    "refuse_several",
+    "train_multimodal",
+]
 
 _OF_OTHERS = {"nll_samples", "nll_rows", "refined_rows"}
 
@@ -47,22 +56,34 @@ def multimodal_job(typed: Typed, screen: Screen) -> MultimodalJob | None:
             )
     if before is None and (not is_multimodal(typed.model) or typed.members is not None):
         return None
-    _refuse(typed.given)
+    refuse_others(typed.given)
     return _job(typed, before, screen)
 
 
 def refuse_several(typed: Typed, *, no_measure: bool) -> None:
     """Refuse what only several modalities have, and names that no preset has."""
-    from isthmus.cli.multimodal_options import several_data, several_training
-    from isthmus.cli.options import dictionary_options, training_options
     from isthmus.models.preset_names import unknown_preset
 
     unknown = None if typed.resume else unknown_preset(typed.model)
     if unknown is not None:
         raise unknown
+    refuse_own(typed.given, *(["no_measure"] if no_measure else []))
+
+
+def refuse_own(given: Iterable[str], *more: str) -> None:
+    """Refuse options that only several modalities have.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first.
+    """
+    from isthmus.cli.multimodal_options import several_data, several_training
+    from isthmus.cli.options import dictionary_options, training_options
+
     usual = {option.name for option in (*training_options(), *dictionary_options())}
     own = {option.name for option in (*several_training(), *several_data(), *measuring_options())}
-    odd = sorted((own - usual) & set(typed.given)) or (["no_measure"] if no_measure else [])
+    odd = [*sorted((own - usual) & set(given)), *more]
     if odd:
         raise ConfigError(
             f"--{odd[0].replace('_', '-')} is for models of several modalities",
@@ -70,8 +91,14 @@ def refuse_several(typed: Typed, *, no_measure: bool) -> None:
         )
 
 
-def _refuse(given: Mapping[str, Any]) -> None:
-    """Refuse options that mean nothing for several modalities."""
+def refuse_others(given: Mapping[str, Any]) -> None:
+    """Refuse options that mean nothing for several modalities.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first.
+    """
     for name in sorted(_OF_OTHERS & set(given)):
         flag = "--" + name.replace("_", "-")
         raise ConfigError(f"{flag} means nothing for several modalities", fix="leave it out")
@@ -104,7 +131,7 @@ def _job(typed: Typed, before: BegunMultimodal | None, screen: Screen) -> Multim
     source = str(place.resolve()) if place.exists() else source
     screen.say(f"opening {source}")
     data = opened(source, options)
-    left = _settings(typed.given)
+    left = model_and_training(typed.given)
     fitted = {field.name for field in dataclasses.fields(MixtureFit)}
     own = {name: value for name, value in left.items() if name not in fitted}
     if before is None:
@@ -125,7 +152,7 @@ def _job(typed: Typed, before: BegunMultimodal | None, screen: Screen) -> Multim
     return dataclasses.replace(job, origin=origin_of(data, source, options))
 
 
-def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+def model_and_training(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was typed but for data and measuring."""
     from isthmus.cli.multimodal_data import SeveralOptions
     from isthmus.cli.options import data_options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
@@ -95,17 +96,32 @@ def split_settings(text: str) -> tuple[str, str]:
 def split_values(kind: str, text: str) -> Sequence[Any]:
     """Return the values of ``v1,v2``; those that are lists themselves are joined by dashes.
 
+    Numbers are numbers, so that tables and figures can order them; what can't be read as one is
+    left for the setting's own check.
+
     Examples
     --------
     >>> split_values("int", "16,32"), split_values("tuple[int, ...]", "512-256,256")
-    (['16', '32'], [('512', '256'), ('256',)])
+    ([16, 32], [('512', '256'), ('256',)])
+    >>> split_values("float | None", "1e-3,none,x"), split_values("str", "1,2")
+    ([0.001, None, 'x'], ['1', '2'])
     """
     listed = kind.startswith("tuple")
     return [
-        read_as(kind, part.strip().replace("-", ",") if listed else part.strip())
+        _number(kind, read_as(kind, part.strip().replace("-", ",") if listed else part.strip()))
         for part in text.split(",")
         if part.strip()
     ]
+
+
+def _number(kind: str, value: Any) -> Any:
+    """Turn text into a number where that is what the setting takes."""
+    words = set(re.findall(r"\w+", kind))
+    for name, number in (("int", int), ("float", float)):
+        if isinstance(value, str) and name in words:
+            with contextlib.suppress(ValueError):
+                value = number(value)
+    return value
 
 
 def evaluation(given: Mapping[str, Any], binarise: str) -> Evaluation:

@@ -12,32 +12,26 @@ from os import PathLike, cpu_count
 from pathlib import Path
 from typing import Any
 
-from isthmus.data import Dataset, load
+from isthmus.data import load
 from isthmus.errors import ConfigError, RunError
 from isthmus.files import read_json, write_json
 from isthmus.models.dictionary.presets import DictionaryPreset
+from isthmus.models.multimodal.presets import MultimodalPreset
 from isthmus.models.presets import Preset
 from isthmus.models.presets import preset as preset_called
 from isthmus.runs.dictionary.metrics import DictionaryEvaluation
 from isthmus.runs.dictionary.routing import dictionary_for
-from isthmus.runs.dictionary.sweeping import NamedVectors, StoredVectors
-from isthmus.runs.dictionary.vectors import Vectors
+from isthmus.runs.dictionary.sweeping import DictionarySweep
 from isthmus.runs.evaluation import Evaluation
-from isthmus.runs.identity import fingerprint
+from isthmus.runs.multimodal.subject import MultimodalEvaluation
+from isthmus.runs.multimodal.sweeping import MultimodalSweep
 from isthmus.runs.run import claim
+from isthmus.runs.settings import threads_held
+from isthmus.runs.sweep_family import NamedSource, SweepFamily
+from isthmus.runs.sweep_hourglass import HourglassSweep
 from isthmus.runs.sweep_plan import plan_json, trials_of
 from isthmus.runs.sweep_result import Sweep, SweepTable, first_line
-from isthmus.runs.sweep_work import (
-    ERROR,
-    Named,
-    Source,
-    State,
-    Stored,
-    Work,
-    do,
-    in_processes,
-    state_of,
-)
+from isthmus.runs.sweep_work import ERROR, State, Work, do, in_processes, state_of
 
 __all__ = ["Sweep", "SweepProgress", "SweepStopped", "sweep"]
 
@@ -64,6 +58,8 @@ class SweepProgress:
     """Its row; None at the start."""
     seconds_left: float | None
     """Time left at the speed so far; None before there is one."""
+    measure: str = "mse"
+    """The column of the row that says most of this kind of model."""
 
 
 Watch = Callable[[SweepProgress], None]
@@ -71,7 +67,7 @@ Watch = Callable[[SweepProgress], None]
 
 def sweep(
     data: object,
-    preset: Preset | DictionaryPreset | str,
+    preset: Preset | DictionaryPreset | MultimodalPreset | str,
     vary: Mapping[str, Sequence[Any]],
     *,
     seeds: Sequence[int] = (0,),
@@ -82,7 +78,7 @@ def sweep(
     resume: bool = True,
     hold: str | None = None,
     progress: bool | Watch | None = None,
-    evaluation: Evaluation | DictionaryEvaluation | None = None,
+    evaluation: Evaluation | DictionaryEvaluation | MultimodalEvaluation | None = None,
     figures: bool = False,
 ) -> Sweep:
     """Train every combination of some settings with every seed, and put the runs in one table.
@@ -95,12 +91,13 @@ def sweep(
     Parameters
     ----------
     data, load_options
-        As for :func:`~isthmus.runs.train`.
+        As for :func:`~isthmus.runs.train`; of several modalities as for
+        :func:`~isthmus.runs.multimodal.train_multimodal`.
     preset
         A preset or its name; where two families share it, as for :func:`~isthmus.runs.train`.
     vary
-        Settings of the preset's parts or of :class:`~isthmus.training.Training` (or
-        ``preprocess``), each with the values to try.
+        Settings of the preset's parts or of its training (or ``preprocess``), each with the
+        values to try.
     seeds
         Every combination is trained once with each.
     settings
@@ -145,58 +142,59 @@ def sweep(
     options = dict(load_options or {})
     if jobs < 0:
         raise ConfigError(f"jobs can't be negative, as {jobs} is")
-    chosen, loaded = _opened(preset, data, options, {*fixed, *vary})
-    trials = trials_of(chosen, vary, tuple(seeds), fixed, hold, loaded.shape)
-    named = _named(data, options, loaded)
+    family, loaded = _opened(preset, data, options, {*fixed, *vary})
+    trials = trials_of(family, loaded, vary, tuple(seeds), fixed, hold)
+    named = _named(family, data, options, loaded)
     source, kept = (named.source, dict(named.options)) if named else (None, {})
     about = {
         "name": loaded.name,
         "source": source,
         "options": kept,
-        "fingerprint": loaded.fingerprint() if isinstance(loaded, Vectors) else fingerprint(loaded),
+        "fingerprint": family.fingerprint(loaded),
     }
-    place = Path(out)
-    _settle(place, plan_json(chosen, vary, tuple(seeds), fixed, hold, about, evaluation), resume)
-    table = SweepTable(place, trials, tuple(vary), chosen.with_settings(fixed)[0], hold)
+    place, plan = Path(out), (vary, tuple(seeds), fixed, hold)
+    _settle(place, plan_json(family.preset, *plan, about, evaluation), resume)
+    table = SweepTable(place, trials, tuple(vary), family.changed(fixed), hold)
     works = [
-        Work(
-            trial.name, place / "runs" / trial.name, chosen, trial.settings, named or Named(""),
-            (source, kept), evaluation, figures, place / ".stop",
-        )
+        Work(trial.name, place, family, trial.settings, named, (source, kept), evaluation, figures)
         for trial in trials
         if trial.error is None
-    ]  # fmt: skip
+    ]
     left = [w for w in works if state_of(w.folder) in (State.NEW, State.HALF)]
-    _carry_out(left, loaded, named, jobs or cpu_count() or 1, table, _told(progress))
+    if left:
+        with threads_held(int(fixed["threads"])):
+            family.prepare(place, loaded)
+    _carry_out(left, loaded, jobs or cpu_count() or 1, table, _told(progress))
     return table.finish(fixed["threads"])
 
 
 def _opened(
-    preset: Preset | DictionaryPreset | str,
+    preset: Preset | DictionaryPreset | MultimodalPreset | str,
     data: object,
     options: Mapping[str, Any],
     settings: set[str],
-) -> tuple[Preset | DictionaryPreset, Dataset | Vectors]:
-    """Find the preset, and load the data as its family takes them."""
+) -> tuple[SweepFamily, Any]:
+    """Find the preset's family, and load the data as it takes them."""
+    several = MultimodalSweep.of(preset)
+    if several is not None:
+        return several, several.opened(data, options)
     found = dictionary_for(preset, data, options, settings)
     if found is not None and isinstance(found[0], DictionaryPreset):
-        return found[0], found[1]
-    if isinstance(preset, DictionaryPreset):  # pragma: no cover - it has been found above
-        raise ConfigError("a sparse dictionary is trained on vectors")
-    return preset_called(preset) if isinstance(preset, str) else preset, load(data, **options)
+        return DictionarySweep(found[0]), found[1]
+    chosen = preset_called(preset) if isinstance(preset, str) else preset
+    if not isinstance(chosen, Preset):
+        raise ConfigError("a sweep starts from a preset or its name", where=type(preset).__name__)
+    return HourglassSweep(chosen), load(data, **options)
 
 
 def _named(
-    data: object, options: Mapping[str, Any], loaded: Dataset | Vectors
-) -> Named | NamedVectors | None:
+    family: SweepFamily, data: object, options: Mapping[str, Any], loaded: Any
+) -> NamedSource | None:
     """Return a name as it is and a path in full; None for what is in memory."""
     if not isinstance(data, str | PathLike):
         return None
     path = Path(data)
-    where = str(path.resolve()) if path.exists() else str(data)
-    if isinstance(loaded, Vectors):
-        return NamedVectors(where, loaded.options)
-    return Named(where, options)
+    return family.named(str(path.resolve()) if path.exists() else str(data), options, loaded)
 
 
 def _settle(place: Path, plan: Mapping[str, Any], resume: bool) -> None:
@@ -227,8 +225,7 @@ def _settle(place: Path, plan: Mapping[str, Any], resume: bool) -> None:
 
 def _carry_out(
     works: Sequence[Work],
-    loaded: Dataset | Vectors,
-    named: Named | NamedVectors | None,
+    loaded: Any,
     jobs: int,
     table: SweepTable,
     watch: Watch | None,
@@ -257,7 +254,7 @@ def _carry_out(
                 ended(work)
             return
         with tempfile.TemporaryDirectory(prefix=".data-", dir=table.place) as folder:
-            source: Source = named or _stored(loaded, Path(folder))
+            source = works[0].data or works[0].family.stored(loaded, Path(folder))
             in_processes([replace(w, data=source) for w in works], min(jobs, len(works)), ended)
     except KeyboardInterrupt as stop:
         table.write()
@@ -269,18 +266,13 @@ def _carry_out(
         (table.place / ".stop").unlink(missing_ok=True)
 
 
-def _stored(loaded: Dataset | Vectors, folder: Path) -> Source:
-    """Lay data out that are in memory."""
-    if isinstance(loaded, Vectors):
-        return StoredVectors.write(loaded, folder)
-    return Stored.write(loaded, folder)
-
-
 def _progress(table: SweepTable, name: str, left: float | None) -> SweepProgress:
     """Say how far the sweep has come."""
     rows = {row["name"]: row for row in table.rows()}
     failed = sum(row["error"] is not None for row in rows.values())
-    return SweepProgress(len(rows), len(table.trials), failed, name, rows.get(name), left)
+    return SweepProgress(
+        len(rows), len(table.trials), failed, name, rows.get(name), left, table.family.measure
+    )
 
 
 def _told(progress: bool | Watch | None) -> Watch | None:
@@ -291,8 +283,8 @@ def _told(progress: bool | Watch | None) -> Watch | None:
         if told.row is None:
             text = f"{told.done} of {told.total} runs are done"
         else:
-            error, mse = told.row["error"], told.row["mse"]
-            said = f"failed: {first_line(error)}" if error else f"mse {mse:.5g}"
+            error, value = told.row["error"], told.row[told.measure]
+            said = f"failed: {first_line(error)}" if error else f"{told.measure} {value:.5g}"
             text = f"{told.done}/{told.total}  {told.name}  {said}  {told.seconds_left:.0f} s left"
         sys.stderr.write(text + "\n")
         sys.stderr.flush()

@@ -14,12 +14,8 @@ from typing import Any
 from isthmus._version import __version__
 from isthmus.configs import to_json
 from isthmus.errors import ConfigError
-from isthmus.models.dictionary.presets import DictionaryPreset
-from isthmus.models.presets import Preset
-from isthmus.runs.dictionary.sweeping import buildable
-from isthmus.runs.holding import held
 from isthmus.runs.rows import HEAD, METRICS
-from isthmus.runs.settings import applied
+from isthmus.runs.sweep_family import SweepFamily
 
 __all__ = ["FORMAT", "Trial", "column", "plan_json", "shown", "trials_of"]
 
@@ -46,12 +42,12 @@ class Trial:
 
 
 def trials_of(
-    preset: Preset | DictionaryPreset,
+    family: SweepFamily,
+    data: Any,
     vary: Mapping[str, Sequence[Any]],
     seeds: Sequence[int],
     settings: Mapping[str, Any],
     hold: str | None,
-    shape: tuple[int, ...],
 ) -> tuple[Trial, ...]:
     """Return the runs of a grid, the last setting and then the seed moving fastest.
 
@@ -72,12 +68,10 @@ def trials_of(
         sentence, error = "", None
         try:
             if hold is not None:
-                if isinstance(preset, DictionaryPreset):
-                    raise ConfigError(f"a sweep of sparse dictionaries can't hold {hold}")
-                kept = held(hold, preset, settings, every, shape)
+                kept = family.held(hold, settings, every, data)
                 _check_hold(hold, kept.adjusted, vary)
                 every, sentence = kept.settings, kept.sentence
-            _check_buildable(preset, every, shape)
+            family.check(every, data)
         except ConfigError as caught:
             first, error = first or caught, str(caught)
         for seed in seeds:
@@ -112,18 +106,6 @@ def _check_hold(hold: str, adjusted: Mapping[str, Any], vary: Mapping[str, Any])
     both = sorted(set(adjusted) & set(vary)) if hold != "parameters" else []
     if both:
         raise ConfigError(f"{both[0]} can't be varied while {hold} is held constant by it")
-
-
-def _check_buildable(
-    preset: Preset | DictionaryPreset, settings: Mapping[str, Any], shape: tuple[int, ...]
-) -> None:
-    """Build preset, training and model, so that what can't work is known before anything runs."""
-    own = {name: value for name, value in settings.items() if name != "preprocess"}
-    if isinstance(preset, DictionaryPreset):
-        buildable(preset, own)
-        return
-    changed, _ = applied(preset, own)
-    changed.model(shape)
 
 
 # --- names --------------------------------------------------------------------------------------
@@ -187,7 +169,7 @@ def _distinct(trials: list[Trial]) -> tuple[Trial, ...]:
 
 
 def plan_json(
-    preset: Preset | DictionaryPreset,
+    preset: Any,
     vary: Mapping[str, Sequence[Any]],
     seeds: Sequence[int],
     settings: Mapping[str, Any],

@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from isthmus.bottlenecks import (
-    L1,
-    AnyK,
-    BatchTopK,
-    Contrastive,
-    Gated,
-    Gaussian,
-    JumpReLU,
-    KLSparse,
-    Matryoshka,
-    TopK,
-)
-from isthmus.bottlenecks.base import Bottleneck
 from isthmus.errors import DataError, IsthmusError
 from isthmus.files import read_json
-from isthmus.models.dictionary.presets import DictionaryPreset
-from isthmus.models.presets import Preset
-from isthmus.runs.compare import Comparison, compare
-from isthmus.runs.rows import HEAD, METRICS, Row, aligned, row_of, without_nan
-from isthmus.runs.run import of_one_modality, open_run
+from isthmus.runs.rows import Row, aligned, without_nan
+from isthmus.runs.sweep_axes import Axes, draw
+from isthmus.runs.sweep_family import SweepFamily
 from isthmus.runs.sweep_plan import Trial, column, shown
 from isthmus.runs.sweep_work import ERROR, State, state_of
 
 if TYPE_CHECKING:
     from isthmus.figures import Picture
+    from isthmus.runs.compare import Comparison
+    from isthmus.runs.multimodal.comparing import MultimodalComparison
 
-__all__ = ["Axes", "Sweep", "SweepTable", "axes_for", "first_line"]
+__all__ = ["Sweep", "SweepTable", "first_line"]
 
 TABLE = "sweep.csv"
-_SHOWN = (
-    "parameters", "seconds", "mse", "pca_ratio", "knn_accuracy", "l0", "mean_activation",
-    "dead_fraction", "nll", "rate", "distortion", "active_units", "error",
-)  # fmt: skip
-_OF_DICTIONARIES = (
-    "latent", "parameters", "seconds", "fvu", "fvu_refined", "pca_ratio", "l0", "dead_fraction",
-    "max_firing_rate", "error",
-)  # fmt: skip
-
 
 # --- the table ------------------------------------------------------------------------------------
 
@@ -64,13 +42,15 @@ class Sweep:
     """What the trade-off figure shows."""
     notes: tuple[str, ...]
     """What was adjusted to hold something constant, and anything else to know."""
+    family: SweepFamily
+    """The kind of model that was swept."""
 
     @property
     def failed(self) -> tuple[Row, ...]:
         """Rows of the runs that failed."""
         return tuple(row for row in self.rows if row["error"] is not None)
 
-    def comparison(self) -> Comparison:
+    def comparison(self) -> Comparison | MultimodalComparison:
         """Compare the runs that went well; seeds of one setting are one group.
 
         Raises
@@ -80,10 +60,11 @@ class Sweep:
         """
         well = [row for row in self.rows if row["error"] is None]
         splits = dict.fromkeys(row["split"] for row in well)
-        return compare([self.folder / "runs" / row["name"] for row in well], tuple(splits))
+        folders = [self.folder / "runs" / row["name"] for row in well]
+        return self.family.comparison(folders, tuple(splits))
 
     def picture(self) -> Picture:
-        """Draw the trade-off: see :func:`axes_for`.
+        """Draw the trade-off: see :func:`~isthmus.runs.sweep_axes.axes_for`.
 
         Raises
         ------
@@ -96,10 +77,7 @@ class Sweep:
         """Return the table, what differs beyond seed noise, what failed, and notes."""
         short = [row | {"error": row["error"] and "failed"} for row in self.rows]
         names = () if self.varied else ("name",)
-        # only dictionaries have this one, and only they need those that follow it
-        more = any(row.get("dense_25") is not None for row in self.rows)
-        columns = _OF_DICTIONARIES if more else _SHOWN
-        lines = aligned(short, (*names, *self.varied, "seed", *columns))
+        lines = aligned(short, (*names, *self.varied, "seed", *self.family.shown, "error"))
         if len({row["seed"] for row in self.rows}) > 1 and len(self.failed) < len(self.rows):
             lines += ["", *self.comparison().statements]
         if self.failed:
@@ -129,10 +107,10 @@ class SweepTable:
         place: Path,
         trials: Sequence[Trial],
         varied: Sequence[str],
-        preset: Preset | DictionaryPreset,
+        family: SweepFamily,
         hold: str | None,
     ) -> None:
-        self.place, self.trials, self.preset, self.hold = place, trials, preset, hold
+        self.place, self.trials, self.family, self.hold = place, trials, family, hold
         self.varied = tuple(column(name) for name in varied)
         self._rows: dict[str, Row] = {}
 
@@ -149,12 +127,11 @@ class SweepTable:
         head: Row = {"name": trial.name}
         head |= {column(name): shown(value) for name, value in trial.varied.items()}
         head |= {"seed": trial.seed, "held": trial.held or None, "error": trial.error}
-        empty = dict.fromkeys((*HEAD, *METRICS))
+        empty = dict.fromkeys(self.family.columns)
         if trial.error is None and state is State.DONE:
             try:
-                run = of_one_modality(open_run(folder))
-                split = "test" if "test" in run.metrics else list(run.metrics)[-1]
-                return head | {k: v for k, v in row_of(run, split).items() if k not in head}
+                found = self.family.row(folder)
+                return head | {k: v for k, v in found.items() if k not in head}
             except IsthmusError as error:
                 head["error"] = str(error)
         elif trial.error is None:
@@ -179,10 +156,8 @@ class SweepTable:
         notes = [*dict.fromkeys(f"{_setting(t)}: {t.held}." for t in self.trials if t.held)]
         if threads:
             notes.append(f"Each run used {threads} CPU thread(s), whatever the number of jobs.")
-        axes = axes_for(self.preset.bottleneck, well, self.varied, self.hold)
-        if isinstance(self.preset, DictionaryPreset):
-            axes = replace(axes, y="fvu")
-        found = Sweep(self.place, tuple(rows), self.varied, axes, tuple(notes))
+        axes = self.family.axes(well, self.varied, self.hold)
+        found = Sweep(self.place, tuple(rows), self.varied, axes, tuple(notes), self.family)
         if well:
             try:
                 found.picture().save(self.place / "figures", "tradeoff")
@@ -198,115 +173,3 @@ def _setting(trial: Trial) -> str:
 def first_line(text: str | None) -> str | None:
     """Return the first line of an error, which says what went wrong."""
     return None if text is None else text.splitlines()[0]
-
-
-# --- the figure -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Axes:
-    """What a trade-off figure shows."""
-
-    x: str
-    """The column along: what is paid."""
-    y: str
-    """The column up: what is lost."""
-    group: str | None
-    """The column that makes series, if any."""
-    settings: tuple[str, ...]
-    """The columns that tell the points of a series apart; none where x does."""
-    cost: bool
-    """Whether less of x is better, so that there is a front of best settings."""
-
-
-_FEW = 8
-_COUNTED = (L1, TopK, BatchTopK, JumpReLU, Gated, Matryoshka, AnyK, Contrastive)
-"""Bottlenecks whose codes have zeros."""
-_HELD: Mapping[str | None, frozenset[str]] = {
-    "l0": frozenset({"l0", "mean_activation"}),
-    "parameters": frozenset({"parameters"}),
-}
-
-
-def axes_for(
-    bottleneck: Bottleneck, rows: Sequence[Row], varied: Sequence[str], hold: str | None = None
-) -> Axes:
-    """Choose what to draw.
-
-    Variational: rate against distortion. Sparse: L0 (or mean activation, where no latent is
-    ever quite off) against MSE. Else the number of latents, or of parameters, or the setting
-    that was varied, against MSE.
-
-    Parameters
-    ----------
-    rows
-        The runs that went well.
-    varied
-        The columns of the settings that were varied.
-    hold
-        What was held constant, and so does not count as moving.
-    """
-    y = "mse"
-    if isinstance(bottleneck, Gaussian) and all(r.get("distortion") is not None for r in rows):
-        y = "distortion"
-    costs = [*_measured(bottleneck), *(["latent"] if "latent" in varied else []), "parameters"]
-    knobs = [name for name in varied if all(_is_number(row.get(name)) for row in rows)]
-    constant = _HELD.get(hold, frozenset())
-    moving = [n for n in (*costs, *knobs) if n not in constant and _moves(rows, n)]
-    x = moving[0] if moving else "parameters"
-    group = _group(rows, varied, knobs, x)
-    apart = tuple(name for name in varied if name != group)
-    return Axes(x, y, group, () if apart in ((x,), ()) else apart, x in costs and bool(moving))
-
-
-def _group(rows: Sequence[Row], varied: Sequence[str], knobs: Sequence[str], x: str) -> str | None:
-    """Choose the varied setting that makes series: words before numbers, the last of several."""
-    rest = [name for name in varied if name != x]
-    words = [name for name in rest if name not in knobs]
-    if words:
-        return words[0]
-    if len(rest) > 1 or (rest and x in varied):
-        return rest[-1]
-    few = rest and len({row.get(rest[0]) for row in rows}) <= _FEW
-    return rest[0] if few else None
-
-
-def _measured(bottleneck: Bottleneck) -> tuple[str, ...]:
-    if isinstance(bottleneck, Gaussian):
-        return ("rate",)
-    if isinstance(bottleneck, KLSparse) or (
-        isinstance(bottleneck, L1) and bottleneck.unit == "sigmoid"
-    ):
-        return ("mean_activation",)
-    return ("l0",) if isinstance(bottleneck, _COUNTED) else ()
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _moves(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
-    """Say whether every row has the number, and not always the same (but for rounding)."""
-    values = [row.get(name) for row in rows]
-    if not values or not all(_is_number(value) for value in values):
-        return False
-    numbers = [float(value) for value in values if value is not None]
-    return max(numbers) - min(numbers) > 1e-6 * max(abs(number) for number in numbers)
-
-
-def draw(rows: Sequence[Row], axes: Axes) -> Picture:
-    """Draw the trade-off; failed runs are left out and counted.
-
-    Raises
-    ------
-    DataError
-        If no run has both numbers.
-    """
-    from isthmus import figures
-
-    picture = figures.tradeoff(rows, axes.x, axes.y, axes.group, axes.cost, settings=axes.settings)
-    if not axes.cost:
-        # a mere knob, such as a learning rate, has no better end
-        plot = picture.figure.axes[0]
-        plot.set_xlabel(plot.get_xlabel().split("  \N{LEFTWARDS ARROW}")[0])
-    return picture

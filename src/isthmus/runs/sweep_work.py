@@ -1,8 +1,7 @@
-"""The work of a sweep: one run, in this process or in others, and how they come by the data."""
+"""The work of a sweep: one run, in this process or in others."""
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import os
 import signal
@@ -10,98 +9,21 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
-
-from isthmus.data import Dataset, Samples, load
-from isthmus.errors import ConfigError, DivergedError, IsthmusError, RunError
+from isthmus.errors import DivergedError, IsthmusError, RunError
 from isthmus.files import read_json, write_json
 from isthmus.models import storage
-from isthmus.models.dictionary.presets import DictionaryPreset
-from isthmus.models.presets import Preset
-from isthmus.runs.dictionary.metrics import DictionaryEvaluation
-from isthmus.runs.dictionary.sweeping import NamedVectors, StoredVectors, train_one
-from isthmus.runs.dictionary.vectors import Vectors
-from isthmus.runs.evaluation import Evaluation
 from isthmus.runs.settings import threads_held
-from isthmus.runs.training import carry_out, job_for
+from isthmus.runs.sweep_family import Source, SweepFamily
 from isthmus.training import Progress
 
-__all__ = [
-    "ERROR", "Named", "Source", "State", "Stored", "Work", "do", "in_processes", "state_of",
-]  # fmt: skip
+__all__ = ["ERROR", "State", "Work", "do", "in_processes", "state_of"]
 
 ERROR = "error.json"
 _FINAL = DivergedError.__name__
-E = TypeVar("E", Evaluation, DictionaryEvaluation)
-
-
-# --- the data -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Named:
-    """Data that every process loads for itself."""
-
-    source: str
-    """A named set, or a path in full."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Options of ``isthmus.load``."""
-
-    def open(self) -> Dataset:
-        """Load the data."""
-        return load(self.source, **self.options)
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A data set that was in memory, laid out in files that every process maps."""
-
-    folder: Path
-    """Where ``SPLIT.npy`` and ``SPLIT-labels.npy`` are."""
-    about: Mapping[str, Any]
-    """The data set's other fields."""
-    splits: tuple[str, ...]
-    """Names of the splits."""
-
-    @classmethod
-    def write(cls, dataset: Dataset, folder: Path) -> Stored:
-        """Write the splits into ``folder``, a few samples at a time."""
-        for name, samples in dataset.splits.items():
-            shape = (len(samples), *samples.shape)
-            kept = np.lib.format.open_memmap(
-                folder / f"{name}.npy", "w+", samples.values.dtype, shape
-            )
-            start = 0
-            for chunk in samples.chunks():
-                kept[start : start + len(chunk)] = chunk
-                start += len(chunk)
-            kept.flush()
-            labels = samples.label_array()
-            if labels is not None:
-                np.save(folder / f"{name}-labels.npy", labels, allow_pickle=False)
-        about = {
-            key: getattr(dataset, key)
-            for key in ("name", "source", "kind", "range", "label_names", "feature_names", "notes")
-        }
-        return cls(folder, about, tuple(dataset.splits))
-
-    def open(self) -> Dataset:
-        """Map the files."""
-        splits = {}
-        for name in self.splits:
-            labels = self.folder / f"{name}-labels.npy"
-            values = np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            found = np.load(labels, allow_pickle=False) if labels.exists() else None
-            splits[name] = Samples(values, found)
-        return Dataset(splits=splits, **self.about)
-
-
-Source = Named | Stored | NamedVectors | StoredVectors
-"""Small, and open to every process."""
 
 
 # --- one run --------------------------------------------------------------------------------------
@@ -118,7 +40,8 @@ class State(enum.Enum):
 
 def state_of(folder: Path) -> State:
     """Say how far a run has come; only one that diverged has failed for good."""
-    if (folder / "metrics.json").is_file():  # what a run writes last
+    # what a run writes last: its numbers or its weights
+    if all((folder / name).is_file() for name in ("metrics.json", storage.WEIGHTS)):
         return State.DONE
     if (folder / ERROR).is_file() and read_json(folder / ERROR).get("kind") == _FINAL:
         return State.FAILED
@@ -133,37 +56,47 @@ class Work:
 
     name: str
     """Name of the run."""
-    folder: Path
-    """Its folder."""
-    preset: Preset | DictionaryPreset
-    """The preset."""
+    place: Path
+    """The sweep's folder."""
+    family: SweepFamily
+    """The preset, and how it is trained."""
     settings: Mapping[str, Any]
     """All settings, the seed too."""
-    data: Source
-    """Where the data are."""
+    data: Source | None
+    """Where the data are; None: the process that has loaded them does the work."""
     origin: tuple[str | None, Mapping[str, Any]]
     """Source and options to write down, so that the run finds its data again."""
-    evaluation: Evaluation | DictionaryEvaluation | None
+    evaluation: Any
     """How to measure; None: by the settings."""
     figures: bool
     """Whether the run's own figures are drawn."""
-    stop: Path
-    """Once this file is there, the run writes its checkpoint and ends."""
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.place / "runs" / self.name
+
+    @property
+    def stop(self) -> Path:
+        """Once this file is there, the run writes its checkpoint and ends."""
+        return self.place / ".stop"
 
 
-def do(work: Work, dataset: Dataset | Vectors | None = None) -> bool:
+def do(work: Work, data: Any = None) -> bool:
     """Train, measure and write one run, or go on with it; False where it was interrupted.
 
     What goes wrong with this run alone is written into its folder as ``error.json``.
 
     Parameters
     ----------
-    dataset
+    data
         The data, where this process has loaded them.
     """
     try:
         with threads_held(int(work.settings.get("threads", 1))):
-            _train(work, dataset if dataset is not None else work.data.open())
+            if data is None and work.data is not None:
+                data = work.data.open()
+            _train(work, data)
     except KeyboardInterrupt:
         return False
     except (IsthmusError, ArithmeticError, RuntimeError, MemoryError) as error:
@@ -173,52 +106,12 @@ def do(work: Work, dataset: Dataset | Vectors | None = None) -> bool:
     return True
 
 
-def _train(work: Work, data: Dataset | Vectors) -> None:
+def _train(work: Work, data: Any) -> None:
     resume = state_of(work.folder) is State.HALF
     (work.folder / ERROR).unlink(missing_ok=True)
     if not resume:
         _clear(work.folder)
-    watch = _stopping(work.stop)
-    if isinstance(work.preset, DictionaryPreset) and isinstance(data, Vectors):
-        train_one(
-            work.preset,
-            data,
-            work.settings,
-            work.origin,
-            work.folder,
-            resume=resume,
-            watch=watch,
-            figures=work.figures,
-            evaluation=_of_kind(work.evaluation, DictionaryEvaluation),
-        )
-        return
-    job = job_for(_hourglass(work.preset), data, **work.settings)
-    source, options = work.origin
-    origin = dataclasses.replace(job.origin, source=source, options=options)
-    carry_out(
-        dataclasses.replace(job, origin=origin),
-        work.folder,
-        resume=resume,
-        watch=watch,
-        figures=work.figures,
-        evaluation=_of_kind(work.evaluation, Evaluation),
-    )
-
-
-def _of_kind(evaluation: object, kind: type[E]) -> E | None:
-    """Return how to measure, if it is for this kind of model."""
-    if evaluation is None or isinstance(evaluation, kind):
-        return evaluation
-    raise ConfigError(
-        f"this kind of model is measured by {kind.__name__} settings",
-        why=f"got {type(evaluation).__name__}",
-    )
-
-
-def _hourglass(preset: Preset | DictionaryPreset) -> Preset:
-    if isinstance(preset, DictionaryPreset):  # pragma: no cover - its data are always vectors
-        raise ConfigError("a sparse dictionary is trained on vectors")
-    return preset
+    work.family.train(work, data, resume=resume, watch=_stopping(work.stop))
 
 
 def _clear(folder: Path) -> None:

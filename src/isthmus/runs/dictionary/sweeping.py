@@ -1,12 +1,12 @@
-"""How the processes of a sweep come by vectors, and one dictionary's run of it."""
+"""Sweeps of sparse dictionaries: how one is trained, read and drawn, and how vectors travel."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -18,9 +18,18 @@ from isthmus.runs.dictionary.metrics import DictionaryEvaluation
 from isthmus.runs.dictionary.routing import applied
 from isthmus.runs.dictionary.training import carry_out
 from isthmus.runs.dictionary.vectors import Vectors, vectors_of
+from isthmus.runs.holding import Held
+from isthmus.runs.rows import HEAD, METRICS, Row
+from isthmus.runs.sweep_axes import Axes, axes_for
+from isthmus.runs.sweep_family import cannot_hold, measured_by
+from isthmus.runs.sweep_hourglass import row_in
 from isthmus.training import Watch
 
-__all__ = ["NamedVectors", "StoredVectors", "buildable", "train_one"]
+if TYPE_CHECKING:
+    from isthmus.runs.compare import Comparison
+    from isthmus.runs.sweep_work import Work
+
+__all__ = ["DictionarySweep", "NamedVectors", "StoredVectors"]
 
 
 @dataclass(frozen=True)
@@ -87,34 +96,77 @@ def _splits(vectors: Vectors) -> dict[str, VectorSource]:
     return {name: part for name, part in found.items() if part is not None}
 
 
-def buildable(preset: DictionaryPreset, settings: Mapping[str, Any]) -> None:
-    """Put preset and training together, so that what can't work is known before anything runs."""
-    changed, _ = applied(preset, settings)
-    if isinstance(changed, DictionaryPreset):
-        changed.sized(changed.bottleneck.latent)
+@dataclass(frozen=True)
+class DictionarySweep:
+    """See :class:`~isthmus.runs.sweep_family.SweepFamily`."""
 
+    preset: DictionaryPreset
+    """The preset that a sweep starts from."""
+    measure = "mse"
+    columns = (*HEAD, *METRICS)
+    shown = (
+        "latent", "parameters", "seconds", "fvu", "fvu_refined", "pca_ratio", "l0",
+        "dead_fraction", "max_firing_rate",
+    )  # fmt: skip
 
-def train_one(
-    preset: DictionaryPreset,
-    vectors: Vectors,
-    settings: Mapping[str, Any],
-    origin: tuple[str | None, Mapping[str, Any]],
-    folder: Path,
-    *,
-    resume: bool,
-    watch: Watch,
-    figures: bool,
-    evaluation: DictionaryEvaluation | None,
-) -> None:
-    """Train, measure and write one dictionary of a sweep, or go on with it."""
-    job = job_for(preset, vectors, **settings)
-    source, options = origin
-    told = dataclasses.replace(job.origin, source=source, options=options)
-    carry_out(
-        dataclasses.replace(job, origin=told),
-        folder,
-        resume=resume,
-        watch=watch,
-        figures=figures,
-        evaluation=evaluation,
-    )
+    def changed(self, settings: Mapping[str, Any]) -> Self:
+        """Return this with some settings of the preset changed."""
+        return dataclasses.replace(self, preset=self.preset.with_settings(settings)[0])
+
+    def check(self, settings: Mapping[str, Any], data: Vectors) -> None:
+        """Put preset and training together."""
+        changed, _ = applied(
+            self.preset, {name: value for name, value in settings.items() if name != "preprocess"}
+        )
+        if isinstance(changed, DictionaryPreset):
+            changed.sized(changed.bottleneck.latent)
+
+    def held(
+        self, what: str, fixed: Mapping[str, Any], settings: Mapping[str, Any], data: Vectors
+    ) -> Held:
+        """Refuse: nothing is held."""
+        raise cannot_hold(what, "sparse dictionaries")
+
+    def fingerprint(self, data: Vectors) -> str:
+        """Return what tells these vectors from others."""
+        return data.fingerprint()
+
+    def named(self, source: str, options: Mapping[str, Any], data: Vectors) -> NamedVectors:
+        """Return how another process opens the vectors."""
+        return NamedVectors(source, data.options)
+
+    def stored(self, data: Vectors, folder: Path) -> StoredVectors:
+        """Lay the vectors out in files."""
+        return StoredVectors.write(data, folder)
+
+    def prepare(self, place: Path, data: Vectors) -> None:
+        """Share nothing."""
+
+    def train(self, work: Work, data: Vectors, *, resume: bool, watch: Watch) -> None:
+        """Train, measure and write one dictionary, or go on with it."""
+        job = job_for(self.preset, data, **work.settings)
+        source, options = work.origin
+        told = dataclasses.replace(job.origin, source=source, options=options)
+        carry_out(
+            dataclasses.replace(job, origin=told),
+            work.folder,
+            resume=resume,
+            watch=watch,
+            figures=work.figures,
+            evaluation=measured_by(work.evaluation, DictionaryEvaluation),
+        )
+
+    def row(self, folder: Path) -> Row:
+        """Read the row of a run from its folder."""
+        return row_in(folder)
+
+    def axes(self, rows: Sequence[Row], varied: Sequence[str], hold: str | None) -> Axes:
+        """Choose what the trade-off figure shows."""
+        found = axes_for(self.preset.bottleneck, rows, varied, hold)
+        return dataclasses.replace(found, y="fvu")
+
+    def comparison(self, folders: Sequence[Path], splits: tuple[str, ...]) -> Comparison:
+        """Compare the runs, seeds together."""
+        from isthmus.runs.compare import compare
+
+        return compare(folders, splits)
