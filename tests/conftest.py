@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# as the command line does, so that a busy machine does not stall the suite; before torch is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 _connect = socket.socket.connect
 
 

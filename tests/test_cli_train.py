@@ -370,3 +370,21 @@ def test_a_full_disk_keeps_the_file_that_was_there(trained, tmp_path):
     assert "could not be written" in answer.err
     assert codes.read_bytes() == b"before"
     assert [path.name for path in tmp_path.iterdir()] == ["codes.npy"]
+
+
+@pytest.mark.parametrize("own", [None, "ACTIVE"])
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(own, monkeypatch):
+    """Spinning threads take the core that another process needs, and stall every step."""
+    monkeypatch.delenv("OMP_WAIT_POLICY")  # of this suite
+    if own is not None:
+        monkeypatch.setenv("OMP_WAIT_POLICY", own)
+    code = (
+        "import os, sys\n"
+        "from isthmus.cli import main\n"
+        "assert 'torch' not in sys.modules\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    answer = finished(program("--version", code=code))
+    assert answer.code == 0, answer.err
+    assert answer.out.split()[-1] == (own or "PASSIVE")

@@ -7,7 +7,12 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
+    import os
     import sys
+
+    # threads that spin while they wait take the core that another process needs, and then every
+    # step waits for one of them; read when torch is loaded (benchmarks/busy_neighbour.py)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     from isthmus.cli.program import run
 

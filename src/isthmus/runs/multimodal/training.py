@@ -37,7 +37,8 @@ from isthmus.training.progress import lines_to
 __all__ = ["carry_out", "join_modality", "train_multimodal"]
 
 _FREE = frozenset({"device", "threads", "checkpoint_seconds"})
-"""Settings that may differ when a training is resumed: no step depends on them."""
+"""Settings that may differ when a training is resumed: no step depends on them, but for
+rounding."""
 
 
 def train_multimodal(
