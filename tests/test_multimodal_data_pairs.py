@@ -136,6 +136,18 @@ def test_rows_that_share_an_item_go_to_the_same_split(folder):
     assert data.digest != other.digest
 
 
+def test_a_file_of_other_contents_makes_other_data(folder):
+    """Names, splits and pairs are the same; what is seen is not."""
+    lines = "image,text,split\nfiles/p0.png,one,train\nfiles/p1.png,two,test\n"
+    before = read_pairs(table(folder, lines))
+    kept = (folder / "files" / "p1.png").read_bytes()
+    (folder / "files" / "p1.png").write_bytes((folder / "files" / "p2.png").read_bytes())
+    assert read_pairs(table(folder, lines)).digest != before.digest
+    (folder / "files" / "p1.png").write_bytes(kept)
+    assert read_pairs(table(folder, lines)).digest == before.digest
+    assert read_pairs(table(folder, lines.replace("two", "owt"))).digest != before.digest
+
+
 # ---------------------------------------------------------------- what each mistake is told
 
 

@@ -44,6 +44,8 @@ class ModalityData:
     """What the numbers of each factor are called."""
     names: tuple[str, ...] = ()
     """What each item is called, such as its file; none: by its number."""
+    contents: str = ""
+    """Digest of the raw items, where they are the user's own files."""
 
     def __post_init__(self) -> None:
         columns: dict[str, NDArray[Any]] = {"labels": self.labels, "split": self.split}
@@ -165,13 +167,14 @@ class MultimodalData:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of classes, splits, labels, pair tables and the rule of pairing."""
+        """SHA-256 of classes, splits, labels, pairs, how they are drawn, and users' own files."""
         found = hashlib.sha256()
         found.update("\0".join([*self.names, self.pair_rule, *self.classes]).encode())
         found.update(f"{self.epoch_rows} {self.hide_unpaired}".encode())
         for modality in self.modalities.values():
             found.update(modality.split.astype("u1").tobytes())
             found.update(modality.labels.astype("<i8").tobytes())
+            found.update(modality.contents.encode())
         for split in SPLITS:
             if split in self.pairs:
                 found.update(split.encode() + self.pairs[split].astype("<i8").tobytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -337,7 +338,22 @@ def _modality(
         found,
         names,
         tuple(cells),
+        _contents(table, adapter, first, cells),
     )
+
+
+def _contents(
+    table: _Table, adapter: Adapter, first: np.ndarray[Any, np.dtype[np.int64]], cells: list[str]
+) -> str:
+    """Return a digest of the raw items: files by their bytes, texts as they stand."""
+    found = hashlib.sha256()
+    for row, cell in zip(first, cells, strict=True):
+        if adapter.kind in _WORDED:
+            found.update(hashlib.sha256(cell.encode()).digest())
+            continue
+        with _file(table, int(row), adapter.name, cell).open("rb") as handle:
+            found.update(hashlib.file_digest(handle, "sha256").digest())
+    return found.hexdigest()
 
 
 def _of_items(
@@ -356,7 +372,7 @@ def _of_items(
 def _item(table: _Table, adapter: Adapter, row: int, cell: str) -> Any:
     """Read one cell, naming its row if it fails."""
     try:
-        if adapter.kind in ("text", "sentence"):
+        if adapter.kind in _WORDED:
             item = adapter.read(cell)
             if adapter.kind == "text":
                 adapter.transform([item])
