@@ -37,7 +37,8 @@ from isthmus.likelihoods import Laplace
 from isthmus.models.multimodal import fit_to
 from isthmus.runs.multimodal import MultimodalEvaluation, evaluate_multimodal, train_multimodal
 from isthmus.runs.multimodal.judges import Judges
-from isthmus.training.multimodal import MultimodalTraining, loop
+from isthmus.training import stepping
+from isthmus.training.multimodal import MultimodalTraining
 from isthmus.training.multimodal.averaging import follow
 from isthmus.training.multimodal.feeding import Feed
 
@@ -85,7 +86,7 @@ def ours(name: str, data: MultimodalData, seed: int, given: argparse.Namespace) 
     budget: dict[str, Any] = {"epochs": given.epochs or 10_000, "batch_size": given.batch_size}
     if given.cpu_seconds:
         budget["minutes"] = given.cpu_seconds / 60
-    with mock.patch.object(loop, "time", SimpleNamespace(monotonic=time.process_time)):
+    with mock.patch.object(stepping, "time", SimpleNamespace(monotonic=time.process_time)):
         run = train_multimodal(
             name,
             data,

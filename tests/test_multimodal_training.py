@@ -436,3 +436,25 @@ def test_a_collapse_is_in_the_result_and_the_log(caplog):
     fitted = fit_multimodal(model, data, dataclasses.replace(CONFIG, epochs=2))
     assert any("a has collapsed" in said for said in fitted.warnings)
     assert "a has collapsed" in caplog.text
+
+
+def test_what_the_alarm_said_is_remembered_when_a_training_goes_on(tmp_path, monkeypatch):
+    from isthmus.training.multimodal import loop
+
+    monkeypatch.setattr(loop, "EARLIEST", 0)
+    data = toy()
+    parts = [dataclasses.replace(m, weight=0.0 if m.name == "a" else 1.0) for m in described(data)]
+    config = dataclasses.replace(CONFIG, epochs=2)
+
+    def stop(progress):
+        if progress.row is not None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Stopped):
+        fit_multimodal(small("aligned", parts), data, config, checkpoints=tmp_path, watch=stop)
+    fitted = fit_multimodal(
+        small("aligned", parts), data, config, checkpoints=tmp_path, resume=True
+    )
+    whole = fit_multimodal(small("aligned", parts), data, config)
+    assert fitted.warnings == whole.warnings
+    assert any(said.startswith("epoch 1: a has collapsed") for said in fitted.warnings)

@@ -18,7 +18,8 @@ from isthmus.models import Autoencoder, preset
 from isthmus.networks import MLP, NETWORKS, Conv, Linear
 from isthmus.networks.base import Sizes, activation_name
 from isthmus.training import Training
-from isthmus.training.loop import fit, optimiser_for
+from isthmus.training.loop import fit
+from isthmus.training.optimiser import optimiser_for
 from toys import same_state, vectors
 
 MNIST = (1, 28, 28)

@@ -17,7 +17,7 @@ from isthmus.likelihoods import Gaussian as GaussianLikelihood
 from isthmus.models import Autoencoder
 from isthmus.networks import MLP, Conv
 from isthmus.training import Training, fit
-from isthmus.training.loop import optimiser_for
+from isthmus.training.optimiser import optimiser_for
 from isthmus.training.schedule import rate_at
 from toys import digits, fitted_to, vectors
 

@@ -26,7 +26,7 @@ from isthmus.sklearn.threads import thread_count
 from isthmus.training import History, Training, fit
 from isthmus.training.batches import order_of
 from isthmus.training.device import chosen_device
-from isthmus.training.loop import optimiser_for
+from isthmus.training.optimiser import optimiser_for
 
 __all__ = ["AutoencoderTransformer"]
 

@@ -14,7 +14,7 @@ from isthmus.models.autoencoder import Autoencoder
 from isthmus.training.batches import IN_MEMORY_BYTES, Batches
 from isthmus.training.config import Training
 from isthmus.training.device import chosen_device
-from isthmus.training.loop import optimiser_for
+from isthmus.training.optimiser import optimiser_for
 
 __all__ = ["Plan", "plan"]
 
