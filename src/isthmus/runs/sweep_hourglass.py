@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from isthmus.runs.compare import Comparison
     from isthmus.runs.sweep_work import Work
 
-__all__ = ["HourglassSweep", "Named", "Stored", "row_in"]
+__all__ = ["HourglassSweep", "Named", "OneModality", "Stored"]
 
 
 @dataclass(frozen=True)
@@ -88,20 +88,33 @@ class Stored:
         return Dataset(splits=splits, **self.about)
 
 
-def row_in(folder: Path) -> Row:
-    """Return the row of a run of one modality, on the test split where there is one."""
-    run = of_one_modality(open_run(folder))
-    return row_of(run, "test" if "test" in run.metrics else list(run.metrics)[-1])
+class OneModality:
+    """What sweeps of models of one modality have in common."""
+
+    measure = "mse"
+    columns = (*HEAD, *METRICS)
+
+    def prepare(self, place: Path, data: Any) -> None:
+        """Share nothing."""
+
+    def row(self, folder: Path) -> Row:
+        """Read the row of a run, on the test split where there is one."""
+        run = of_one_modality(open_run(folder))
+        return row_of(run, "test" if "test" in run.metrics else list(run.metrics)[-1])
+
+    def comparison(self, folders: Sequence[Path], splits: tuple[str, ...]) -> Comparison:
+        """Compare the runs, seeds together."""
+        from isthmus.runs.compare import compare
+
+        return compare(folders, splits)
 
 
 @dataclass(frozen=True)
-class HourglassSweep:
+class HourglassSweep(OneModality):
     """See :class:`~isthmus.runs.sweep_family.SweepFamily`."""
 
     preset: Preset
     """The preset that a sweep starts from."""
-    measure = "mse"
-    columns = (*HEAD, *METRICS)
     shown = (
         "parameters", "seconds", "mse", "pca_ratio", "knn_accuracy", "l0", "mean_activation",
         "dead_fraction", "nll", "rate", "distortion", "active_units",
@@ -134,9 +147,6 @@ class HourglassSweep:
         """Lay the data out in files."""
         return Stored.write(data, folder)
 
-    def prepare(self, place: Path, data: Dataset) -> None:
-        """Share nothing."""
-
     def train(self, work: Work, data: Dataset, *, resume: bool, watch: Watch) -> None:
         """Train, measure and write one run, or go on with it."""
         job = job_for(self.preset, data, **work.settings)
@@ -151,16 +161,6 @@ class HourglassSweep:
             evaluation=measured_by(work.evaluation, Evaluation),
         )
 
-    def row(self, folder: Path) -> Row:
-        """Read the row of a run from its folder."""
-        return row_in(folder)
-
     def axes(self, rows: Sequence[Row], varied: Sequence[str], hold: str | None) -> Axes:
         """Choose what the trade-off figure shows."""
         return axes_for(self.preset.bottleneck, rows, varied, hold)
-
-    def comparison(self, folders: Sequence[Path], splits: tuple[str, ...]) -> Comparison:
-        """Compare the runs, seeds together."""
-        from isthmus.runs.compare import compare
-
-        return compare(folders, splits)

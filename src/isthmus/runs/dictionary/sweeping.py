@@ -19,14 +19,13 @@ from isthmus.runs.dictionary.routing import applied
 from isthmus.runs.dictionary.training import carry_out
 from isthmus.runs.dictionary.vectors import Vectors, vectors_of
 from isthmus.runs.holding import Held
-from isthmus.runs.rows import HEAD, METRICS, Row
+from isthmus.runs.rows import Row
 from isthmus.runs.sweep_axes import Axes, axes_for
 from isthmus.runs.sweep_family import cannot_hold, measured_by
-from isthmus.runs.sweep_hourglass import row_in
+from isthmus.runs.sweep_hourglass import OneModality
 from isthmus.training import Watch
 
 if TYPE_CHECKING:
-    from isthmus.runs.compare import Comparison
     from isthmus.runs.sweep_work import Work
 
 __all__ = ["DictionarySweep", "NamedVectors", "StoredVectors"]
@@ -97,13 +96,11 @@ def _splits(vectors: Vectors) -> dict[str, VectorSource]:
 
 
 @dataclass(frozen=True)
-class DictionarySweep:
+class DictionarySweep(OneModality):
     """See :class:`~isthmus.runs.sweep_family.SweepFamily`."""
 
     preset: DictionaryPreset
     """The preset that a sweep starts from."""
-    measure = "mse"
-    columns = (*HEAD, *METRICS)
     shown = (
         "latent", "parameters", "seconds", "fvu", "fvu_refined", "pca_ratio", "l0",
         "dead_fraction", "max_firing_rate",
@@ -139,9 +136,6 @@ class DictionarySweep:
         """Lay the vectors out in files."""
         return StoredVectors.write(data, folder)
 
-    def prepare(self, place: Path, data: Vectors) -> None:
-        """Share nothing."""
-
     def train(self, work: Work, data: Vectors, *, resume: bool, watch: Watch) -> None:
         """Train, measure and write one dictionary, or go on with it."""
         job = job_for(self.preset, data, **work.settings)
@@ -156,17 +150,7 @@ class DictionarySweep:
             evaluation=measured_by(work.evaluation, DictionaryEvaluation),
         )
 
-    def row(self, folder: Path) -> Row:
-        """Read the row of a run from its folder."""
-        return row_in(folder)
-
     def axes(self, rows: Sequence[Row], varied: Sequence[str], hold: str | None) -> Axes:
         """Choose what the trade-off figure shows."""
         found = axes_for(self.preset.bottleneck, rows, varied, hold)
         return dataclasses.replace(found, y="fvu")
-
-    def comparison(self, folders: Sequence[Path], splits: tuple[str, ...]) -> Comparison:
-        """Compare the runs, seeds together."""
-        from isthmus.runs.compare import compare
-
-        return compare(folders, splits)
