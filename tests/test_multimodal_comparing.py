@@ -1,5 +1,6 @@
 """Runs of several modalities side by side: groups of seeds, statements, files, refusals."""
 
+import csv
 import json
 from dataclasses import replace
 
@@ -23,7 +24,10 @@ def measured(score, *, seed=0, data=None, out=None, **settings):
     ways = {"a->b": {"map": score, "p@1": 1.0}, "b->a": {"map": 0.5}}
     run.report = MultimodalReport(
         ways,
-        {"a->b": {"coherence": score, "variance_ratio": None}, "a+b->c": {"coherence": 0.1}},
+        {
+            "a->b": {"coherence": score, "variance_ratio": None, "frechet": 7.0},
+            "a+b->c": {"coherence": 0.1},
+        },
         leakage={"a": {"speaker": {"shared": 0.3, "private": None}}},
     )
     if out is not None:
@@ -36,6 +40,7 @@ def test_measures_leave_out_what_was_not_measured():
         "retrieval a->b, mAP": 0.9,
         "retrieval b->a, mAP": 0.5,
         "translation a->b, coherence": 0.9,
+        "translation a->b, Frechet distance": 7.0,
         "speaker read from the shared code of a": 0.3,
     }
 
@@ -77,6 +82,9 @@ def test_the_command_writes_table_figure_and_numbers(tmp_path):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"comparison.png", "comparison.csv", "comparison.txt"} <= names
     assert "seeds 0, 1; toy" in said.out
+    with (tmp_path / "out" / "comparison.csv").open(newline="") as file:
+        drawn = {row["metric"] for row in csv.DictReader(file)}
+    assert drawn == {"retrieval a->b, mAP", "retrieval b->a, mAP", "translation a->b, coherence"}
     with Image.open(tmp_path / "out" / "comparison.png") as image:
         assert "a->b mAP, b->a mAP, a->b coherence" in image.info["Description"]
     assert succeeded("compare", *folders, "--json").json["groups"][0]["name"] == "run"

@@ -19,7 +19,9 @@ from isthmus.runs.multimodal import (
     evaluate_multimodal,
 )
 from isthmus.runs.multimodal.measured_coherence import sources
+from isthmus.runs.multimodal.measured_likeness import Likeness
 from isthmus.runs.multimodal.report import summary
+from isthmus.runs.multimodal.subject import Subject
 from multimodal_toys import toy
 
 SMALL = MultimodalEvaluation(queries=40, samples=2, train_rows=60, joint=20, rates=(0.0, 0.5))
@@ -131,6 +133,29 @@ def test_coherence_covers_every_subset_of_sources(perfect):
 def test_a_decoder_of_class_means_is_found_out(perfect):
     assert perfect.coherence["a->b"]["coherence"] == 1.0
     assert perfect.coherence["a->b"]["variance_ratio"] == pytest.approx(0, abs=1e-6)
+
+
+def test_likeness_has_the_floor_of_real_items_beside_it(judges):
+    """Real items of the other split are as far as the floor; those of one class are further."""
+    whole = clear((960, 240))
+    subject = Subject(Known(whole), whole, None, judges, SMALL)
+    likeness = Likeness(subject, "a", judges.of["a"])
+    rows = whole["a"].rows("train")
+    same = likeness.report(subject.items("a", rows[: len(whole["a"].rows("test"))]))
+    one = rows[whole["a"].labels[rows] == 0]
+    apart = likeness.report(subject.items("a", one))
+    assert same["frechet"] < 3 * same["frechet_floor"] < apart["frechet"]
+    assert likeness.report(subject.items("a", rows[:10])) == {}  # too few to tell
+    assert Likeness(subject, "a", None).report(subject.items("a", rows)) == {}
+
+
+def test_features_are_what_the_last_layer_reads(data, judges):
+    judge, items = judges.of["a"], data["a"].items[:20]
+    last = [m for m in judge.members[0].modules() if isinstance(m, torch.nn.Linear)][-1]
+    with torch.no_grad():
+        logits = last(torch.from_numpy(judge.features(items)).float())
+        assert torch.allclose(logits, judge.members[0](items), atol=1e-5)
+    assert not last._forward_pre_hooks
 
 
 def test_the_codes_tell_the_class_and_not_the_speaker(perfect):

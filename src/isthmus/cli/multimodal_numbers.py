@@ -16,7 +16,9 @@ __all__ = ["show_report"]
 Rows = Iterator[tuple[str, ...]]
 
 _RETRIEVAL = ("map", "p@1", "chance", "random", "paired", "ridge", "cca", "oracle")
-_COHERENCE = ("coherence", "relative", "variance_ratio", "exact", "heard")
+_COHERENCE = (
+    "coherence", "relative", "variance_ratio", "frechet", "frechet_floor", "exact", "heard",
+)  # fmt: skip
 _JUDGES = ("real", "reconstructed", "round_trip", "calibration_error")
 _HEADS: Mapping[str, str] = MappingProxyType(
     {

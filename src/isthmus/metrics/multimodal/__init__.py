@@ -16,6 +16,7 @@ from isthmus.metrics.multimodal.diversity import (
     within_class_variance,
 )
 from isthmus.metrics.multimodal.expected_ranks import chance_map, chance_rank
+from isthmus.metrics.multimodal.frechet import frechet
 from isthmus.metrics.multimodal.geometry import Geometry, geometry, uniformity
 from isthmus.metrics.multimodal.leaving_out import leave_one_out
 from isthmus.metrics.multimodal.linear import Canonical, Principal, canonical, principal, ridge
@@ -60,6 +61,7 @@ __all__ = [
     "curve_area",
     "detection",
     "diversity",
+    "frechet",
     "geometry",
     "joint_coherence",
     "leak",

@@ -27,6 +27,8 @@ __all__ = ["MultimodalComparison", "MultimodalGroup", "compare_multimodal"]
 
 _FREE = frozenset({"seed", "device", "threads", "checkpoint_seconds"})
 _DRAWN = ("retrieval ", "translation ")
+_APART = ("variance", "reference", "Frechet")
+"""Words of measures that are on another scale."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class MultimodalComparison:
         drawn = [
             name
             for name in self.measures
-            if name.startswith(_DRAWN) and "variance" not in name and "reference" not in name
+            if name.startswith(_DRAWN) and not any(word in name for word in _APART)
         ]
         bars = {group.name: group.values for group in self.groups}
         return figures.comparison(bars, [Measure(name, _title(name)) for name in drawn])

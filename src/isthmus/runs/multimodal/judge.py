@@ -75,6 +75,20 @@ class NetworkJudge:
         """Return the likeliest class of each, (n,)."""
         return np.asarray(self.probabilities(items).argmax(axis=1), np.int64)
 
+    @torch.no_grad()
+    def features(self, items: Tensor) -> Floats:
+        """Return what the first member reads its classes from, (n, F): its last layer's input."""
+        member = self.members[0].eval()
+        last = [module for module in member.modules() if isinstance(module, nn.Linear)][-1]
+        seen: list[Tensor] = []
+        hook = last.register_forward_pre_hook(lambda _, given: seen.append(given[0].double().cpu()))
+        try:
+            for part in items.split(_AT_ONCE):  # type: ignore[no-untyped-call]
+                member(part.float())
+        finally:
+            hook.remove()
+        return np.asarray(torch.cat(seen).numpy() if seen else np.empty((0, last.in_features)))
+
     def each(self, items: Tensor) -> list[Labels]:
         """Return what each member alone says."""
         return [self._of(m, items).argmax(axis=1).astype(np.int64) for m in self.members]

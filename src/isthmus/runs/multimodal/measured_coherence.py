@@ -17,6 +17,7 @@ from isthmus.metrics.neighbours import nearest
 from isthmus.runs.multimodal.baselines import features_of
 from isthmus.runs.multimodal.judge import WordJudge
 from isthmus.runs.multimodal.judges import Judges
+from isthmus.runs.multimodal.measured_likeness import Likeness
 from isthmus.runs.multimodal.subject import Subject, spread
 
 __all__ = ["coherence", "heard_again", "judge_report", "sources"]
@@ -114,11 +115,12 @@ def coherence(subject: Subject, judges: Judges, report: dict[str, Any]) -> dict[
     dict
         By direction, such as ``image->audio`` and ``image+text->audio``. ``coherence`` and
         ``variance_ratio`` are those of draws; ``mean`` holds those of the likeliest translation,
-        ``retrieve_then_decode`` those of decoding the nearest training item.
+        ``retrieve_then_decode`` those of decoding the nearest training item. ``frechet`` is the
+        distance of draws to real test items, ``frechet_floor`` that of real training items.
     """
     found: dict[str, Any] = {}
     for to in subject.data.names:
-        real = _Real(subject, to)
+        real = _Real(subject, to, judges.of[to])
         for given in sources(subject.data.names, to):
             name = f"{'+'.join(given)}->{to}"
             accuracy = report.get(to, {}).get("real")
@@ -127,14 +129,15 @@ def coherence(subject: Subject, judges: Judges, report: dict[str, Any]) -> dict[
 
 
 class _Real:
-    """Real items of a target: for the variance, and for what is retrieved."""
+    """Real items of a target: for variance and likeness, and for what is retrieved."""
 
-    def __init__(self, subject: Subject, to: str) -> None:
+    def __init__(self, subject: Subject, to: str, judge: Any) -> None:
         rows = subject.test_rows(to, subject.options.gallery)
         self.items = features_of(subject.data, to, rows)
         self.labels = subject.data[to].labels[rows]
         self.train = spread(subject.data[to].rows("train"), subject.options.train_rows)
         self.codes = subject.shared(to, self.train)
+        self.likeness = Likeness(subject, to, judge)
 
 
 def _direction(
@@ -169,6 +172,7 @@ def _direction(
         "mean": _scored(judge, subject.translated(items, to)[:, 0], labels, real),
         "retrieve_then_decode": _scored(judge, _retrieved(subject, items, to, real), labels, real),
     }
+    report |= real.likeness.report(flat)
     if isinstance(judge, WordJudge):
         report["exact"] = _share(judge.exact(flat), wanted)
     some = np.linspace(0, len(flat) - 1, min(len(flat), subject.options.round_trip)).astype(

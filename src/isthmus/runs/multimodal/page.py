@@ -116,10 +116,19 @@ def _numbers(run: MultimodalRun) -> list[Section]:
         "coherence": (
             "Translations",
             report.coherence,
-            ("coherence", "relative", "variance_ratio", "exact", "heard"),
+            (
+                "coherence",
+                "relative",
+                "variance_ratio",
+                "frechet",
+                "frechet_floor",
+                "exact",
+                "heard",
+            ),
             "Share of draws whose class the judge sees; the same over the judge's accuracy on real "
-            "items; variance inside classes over the real one; words that are exact; sounds "
-            "judged after they were made audible.",
+            "items; variance inside classes over the real one; Frechet distance of the judge's "
+            "features to real test items, and that of real training items; words that are exact; "
+            "sounds judged after they were made audible.",
         ),
         "joint": (
             "Drawn together",

@@ -101,6 +101,7 @@ def _measures(report: MultimodalReport) -> Iterator[tuple[str, float | None]]:
             continue
         yield f"translation {way}, coherence", part.get("coherence")
         yield f"translation {way}, variance of the real", part.get("variance_ratio")
+        yield f"translation {way}, Frechet distance", part.get("frechet")
         beside = part.get("retrieve_then_decode") or {}
         yield f"nearest training code decoded {way}, coherence", beside.get("coherence")
     for source, part in report.joint.items():
