@@ -84,9 +84,10 @@ def shown(folder: Path | None) -> None:
             print("|---|" + "---|" * len(at))
             for name, one in curves.items():
                 print(f"| {name} | " + " | ".join(f"{m:.3f}" for m in one.means) + " |")
+            seeds = [len({row["seed"] for row in found if row[setting] == x}) for x in at]
+            print("| seeds | " + " | ".join(map(str, seeds)) + " |")
             seconds = statistics.mean(row["training_cpu_seconds"] for row in found)
-            seeds = len({row["seed"] for row in found})
-            print(f"\n{seeds} seeds, {seconds:.0f} CPU seconds a training")
+            print(f"\n{seconds:.0f} CPU seconds a training")
             if folder is not None:
                 drawn(curves, folder / f"{'-'.join(key[:2])}-{setting}.png", title)
 
