@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from isthmus.cli.screen import NOTHING, Screen, number
+from isthmus.runs.multimodal.titles import title_of
 
 if TYPE_CHECKING:
     from isthmus.runs.multimodal import MultimodalReport
@@ -20,20 +21,6 @@ _COHERENCE = (
     "coherence", "relative", "variance_ratio", "frechet", "frechet_floor", "exact", "heard",
 )  # fmt: skip
 _JUDGES = ("real", "reconstructed", "round_trip", "calibration_error")
-_HEADS: Mapping[str, str] = MappingProxyType(
-    {
-        "map": "mAP",
-        "p@1": "P@1",
-        "paired": "paired neighbour",
-        "cca": "CCA",
-        "relative": "of the judge's",
-        "variance_ratio": "variance, of the real",
-        "exact": "exact",
-        "heard": "made audible",
-        "round_trip": "round trip",
-        "calibration_error": "calibration error",
-    }
-)
 
 
 def show_report(screen: Screen, report: MultimodalReport) -> None:
@@ -53,7 +40,7 @@ def _by_key(screen: Screen, title: str, part: Mapping[str, Any], keys: tuple[str
     shown = [key for key in keys if any(row.get(key) is not None for row in part.values())]
     if not shown:
         return
-    head = (title, *(_HEADS.get(key, key) for key in shown))
+    head = (title, *(title_of(key) for key in shown))
     screen.table(
         head, [(name, *(number(row.get(key)) for key in shown)) for name, row in part.items()]
     )

@@ -20,6 +20,7 @@ from isthmus.figures.report import (
 from isthmus.figures.table import Column, Table
 from isthmus.models.multimodal.mixture_use import translations
 from isthmus.runs.multimodal.drawing import examples_of
+from isthmus.runs.multimodal.titles import title_of
 
 if TYPE_CHECKING:
     from isthmus.runs.multimodal.run import MultimodalRun
@@ -171,7 +172,7 @@ def _numbers(run: MultimodalRun) -> list[Section]:
 def _table(part: Mapping[str, Any], first: str, keys: Sequence[str]) -> Table:
     shown = [key for key in keys if any(row.get(key) is not None for row in part.values())]
     columns: dict[str, Column] = {first: list(part)}
-    columns |= {_said(key): [row.get(key) for row in part.values()] for key in shown}
+    columns |= {title_of(key): [row.get(key) for row in part.values()] for key in shown}
     return Table(columns)
 
 
@@ -181,14 +182,8 @@ def _flat(part: Mapping[str, Any], *keys: str) -> Table | None:
     if not rows:
         return None
     columns: dict[str, Column] = {"": [f"{one}, {two}" for one, two, _ in rows]}
-    columns |= {_said(key): [found.get(key) for _, _, found in rows] for key in keys}
+    columns |= {title_of(key): [found.get(key) for _, _, found in rows] for key in keys}
     return Table(columns)
-
-
-def _said(key: str) -> str:
-    """Write a measure's key as the field writes it."""
-    known = {"map": "mAP", "p@1": "P@1", "p@10": "P@10", "cca": "CCA", "auc": "ROC-AUC"}
-    return known.get(key, key.replace("_", " ").replace("*", " × "))
 
 
 def _heard(run: MultimodalRun) -> list[Section]:
