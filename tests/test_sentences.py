@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from isthmus.data.corpora.layout import blocks
@@ -118,6 +118,7 @@ def test_spans_are_in_order_trimmed_and_cover_what_is_written(text):
 
 
 @given(texts)
+@example("0\r```")  # code that nothing ends begins no earlier than itself
 def test_blocks_follow_each_other_from_the_first_character_to_the_last(text):
     found = list(blocks(text))
     edges = [0, *(block.end for block in found)]

@@ -81,7 +81,7 @@ def _blocks(text: str) -> Iterator[Block]:
             start = body = place
         elif kind in ("fence", "prompt"):
             yield Block(start, body, here)
-            start, whole = here, True
+            start, body, whole = here, here, True
             fence = found["fence"] or "" if found else ""
         elif kind == "item" or (kind == "number" and (listed or here == start)):
             yield Block(start, body, here)

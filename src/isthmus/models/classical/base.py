@@ -117,7 +117,8 @@ class ClassicalDictionary(ABC):
                 "the codes do not fit the dictionary",
                 why=f"their shape is {tuple(rows.shape)}, the dictionary has {self.latent} latents",
             )
-        return np.asarray(rows @ self.decoder + self.pre_bias, dtype=np.float32)
+        # in float64: directions that nearly cancel have long codes, whose sums are short
+        return np.asarray(rows @ self.decoder.astype(np.float64) + self.pre_bias, dtype=np.float32)
 
     def reconstruct(self, x: Any) -> Floats:
         """Return what the code keeps of samples (B, D)."""
