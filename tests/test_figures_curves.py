@@ -302,3 +302,10 @@ def test_wrong_points_are_refused():
         figures.rate_distortion({"a": (1.0, 2.0, 3.0)})
     with pytest.raises(DataError, match="NaN"):
         figures.rate_distortion({"a": (1.0, math.nan)})
+
+
+@pytest.mark.parametrize(("flags", "said"), [([1, 1], ["active: 2"]), ([0, 0], ["not active: 2"])])
+def test_the_legend_of_kl_names_only_what_is_there(flags, said):
+    picture = figures.kl_per_latent(np.array([2.0, 1.0]), np.array(flags, bool))
+    (legend,) = [axes.get_legend() for axes in picture.figure.axes]
+    assert [text.get_text() for text in legend.get_texts()] == said

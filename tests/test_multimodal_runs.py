@@ -426,7 +426,7 @@ def test_a_page_without_data_says_so(place, tmp_path):
     assert page.count("<img") == 3  # losses, and what was measured
     assert "image-&gt;audio" in page
     assert ">mAP</th>" in page
-    assert "Frechet, of the real" in page
+    assert "Frechet floor" in page
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == page
 
 

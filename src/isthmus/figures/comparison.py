@@ -164,7 +164,7 @@ def _panel(
     if not any(axes.dataLim.intervalx):
         low, high = 0.0, 1.0
     # Room for the numbers, which stand in a column where no diamond can cover them.
-    axes.set_xlim(min(low, 0.0), high + 0.4 * (high - low))
+    axes.set_xlim(min(low, 0.0), high + 0.8 * (high - low))
     axes.tick_params(axis="y", length=0)
 
 

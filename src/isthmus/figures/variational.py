@@ -61,11 +61,14 @@ def kl_per_latent(kl: Any, active: Any) -> Picture:
     figure = new_figure()
     axes = figure.subplots()
     place = np.arange(len(values))
-    axes.bar(place[flags], values[flags], 0.85, color=BLUE, label=f"active: {flags.sum()}")
-    axes.bar(
-        place[~flags], values[~flags], 0.85, facecolor="white", edgecolor=GREY, hatch="////",
-        label=f"not active: {(~flags).sum()}",
-    )  # fmt: skip
+    # of no bars at all the legend would show another colour
+    if flags.any():
+        axes.bar(place[flags], values[flags], 0.85, color=BLUE, label=f"active: {flags.sum()}")
+    if not flags.all():
+        axes.bar(
+            place[~flags], values[~flags], 0.85, facecolor="white", edgecolor=GREY, hatch="////",
+            label=f"not active: {(~flags).sum()}",
+        )  # fmt: skip
     axes.axhline(0, color=GREY, linewidth=0.8)
     few = len(values) <= 32
     axes.set_xticks(place if few else [], [str(i) for i in order] if few else [])
