@@ -13,7 +13,7 @@ from isthmus.errors import ConfigError
 from isthmus.models.multimodal import multimodal_preset
 from isthmus.runs.multimodal import MultimodalEvaluation, train_multimodal
 from isthmus.runs.multimodal.sweeping import MultimodalSweep, NamedSeveral
-from isthmus.runs.sweep import sweep
+from isthmus.runs.sweep import SweepStopped, sweep
 from isthmus.runs.sweep_work import State, state_of
 from multimodal_toys import toy
 
@@ -150,3 +150,17 @@ def test_a_sweep_that_makes_no_sense_is_refused(words, said, tmp_path):
     out = tmp_path / "sweep"
     assert said in refused(2, "sweep", "digits-words", *words, "--out", out)
     assert not out.exists()
+
+
+def test_an_interrupt_while_judges_are_trained_is_told_and_the_sweep_goes_on(tmp_path, monkeypatch):
+    told = []
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MultimodalSweep, "prepare", interrupted)
+    with pytest.raises(SweepStopped, match="0 of 1 runs done"):
+        swept(tmp_path / "s", {"shared": [2]}, progress=told.append)
+    assert [(p.done, p.measure) for p in told] == [(0, "retrieval")]  # before anything is trained
+    monkeypatch.undo()
+    assert swept(tmp_path / "s", {"shared": [2]}).rows[0]["error"] is None

@@ -161,9 +161,6 @@ def sweep(
         if trial.error is None
     ]
     left = [w for w in works if state_of(w.folder) in (State.NEW, State.HALF)]
-    if left:
-        with threads_held(int(fixed["threads"])):
-            family.prepare(place, loaded)
     _carry_out(left, loaded, jobs or cpu_count() or 1, table, _told(progress))
     return table.finish(fixed["threads"])
 
@@ -247,6 +244,9 @@ def _carry_out(
     if watch is not None:
         watch(_progress(table, "", None))
     try:
+        if works:
+            with threads_held(int(works[0].settings.get("threads", 1))):
+                works[0].family.prepare(table.place, loaded)
         if min(jobs, len(works)) <= 1:
             for work in works:
                 if not do(work, loaded):
